@@ -1,0 +1,173 @@
+package capture
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"pip-witness/evidence"
+)
+
+// pendingExec is an exec that was let through and whose result is not seen yet:
+// it shows at the next call of the process.
+type pendingExec struct {
+	index int // of record.Execs
+	argv  []string
+}
+
+func (s *Supervisor) onExecve(e *event) {
+	name, ok := s.text(e, e.args[0], maxPath)
+	if !ok {
+		return
+	}
+	s.exec(e, s.resolve(e, unix.AT_FDCWD, name, true), e.args[1])
+}
+
+func (s *Supervisor) onExecveat(e *event) {
+	l, ok := s.object(e, int32(e.args[0]), e.args[1], e.args[4])
+	if !ok {
+		return
+	}
+	if l.fd < 0 && l.errno == 0 {
+		s.addEvent(e, evidence.SyscallEvent{Detail: "program by descriptor", Path: l.path})
+	}
+	s.exec(e, l, e.args[2])
+}
+
+func (s *Supervisor) exec(e *event, l location, argv uint64) {
+	defer l.close()
+	args, ok := s.vector(e, argv)
+	if !ok {
+		return
+	}
+	errno := l.errno
+	if l.fd >= 0 {
+		errno = foretellExec(l)
+	}
+	p := e.p
+	s.records++
+	p.record.Execs = append(p.record.Execs, evidence.Exec{
+		Program: l.path, Argv: s.options.Redact(args), Errno: errnoName(errno), Truth: evidence.TruthEntry, Timestamp: e.at,
+	})
+	var program *digest
+	if errno == 0 && l.fd >= 0 {
+		program = s.digests.of(l)
+	}
+	p.execs = append(p.execs, program)
+	if errno == 0 {
+		p.pending = &pendingExec{index: len(p.record.Execs) - 1, argv: args}
+	}
+}
+
+func foretellExec(l location) unix.Errno {
+	if l.stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return unix.EACCES
+	}
+	return access(l.fd, unix.X_OK)
+}
+
+// settleExec finds out what became of a pending exec. thread is 0 after the end
+// of the run, when nothing can be read any more and the exec is taken as done.
+func (s *Supervisor) settleExec(p *process, thread int) {
+	if p.pending == nil {
+		return
+	}
+	pending := p.pending
+	p.pending = nil
+	attempt := &p.record.Execs[pending.index]
+	im := image{exe: attempt.Program, comm: base(attempt.Program), args: pending.argv}
+	if thread != 0 {
+		read, err := readImage(p.id.pid)
+		if err == nil {
+			if slices.Equal(read.args, p.record.Args) && !slices.Equal(read.args, pending.argv) {
+				attempt.Errno, attempt.Truth = "ENOEXEC", evidence.TruthKernel // still the old image
+				return
+			}
+			im = read
+			attempt.Truth = evidence.TruthKernel
+		}
+	}
+	s.closeRoot(p) // the new image may have been run from another root
+	p.record.Program, p.record.Comm = attempt.Program, im.comm
+	p.record.Args = s.options.Redact(im.args)
+	p.record.Cmdline = joinArgs(p.record.Args)
+	p.record.Environ = s.options.RedactEnviron(im.environ)
+	p.program = p.execs[pending.index]
+	p.exe = s.digestOfImage(p, thread, im.exe)
+}
+
+// digestOfImage is the digest of the mapped image, which for a script is its
+// interpreter.
+func (s *Supervisor) digestOfImage(p *process, thread int, exe string) *digest {
+	if thread == 0 || exe == p.record.Program {
+		return p.program
+	}
+	fd, err := unix.Open(procPath(thread, "exe"), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	l := location{path: exe, fd: fd}
+	defer l.close()
+	if err := unix.Fstat(fd, &l.stat); err != nil {
+		return nil
+	}
+	return s.digests.of(l)
+}
+
+func (s *Supervisor) onFork(e *event) { s.fork(e, e.args[0]) }
+
+// onClone3 reads the flags, the first word of struct clone_args.
+func (s *Supervisor) onClone3(e *event) {
+	flags, ok := s.words(e, e.args[0], 1)
+	if ok {
+		s.fork(e, flags[0])
+	}
+}
+
+// namespaceFlags are the clone flags that make new namespaces; chrome-like
+// sandboxes and attacks use them.
+const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET |
+	unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+func (s *Supervisor) fork(e *event, flags uint64) {
+	if e.name == "fork" || e.name == "vfork" {
+		flags = 0
+	}
+	if flags&unix.CLONE_THREAD != 0 {
+		return
+	}
+	e.p.forks++
+	if flags&(namespaceFlags|unix.CLONE_UNTRACED) != 0 {
+		s.addEvent(e, evidence.SyscallEvent{Detail: "flags", Args: []uint64{flags}})
+	}
+}
+
+func (s *Supervisor) onExit(e *event) {
+	code := int(e.args[0] & 0xff)
+	s.mu.Lock()
+	e.p.record.ExitCode = &code
+	s.mu.Unlock()
+	s.end(e.p)
+}
+
+// SetExit records the exit status of the command that was attached last, which
+// its parent saw; it stands also when the command was killed. It may be called
+// from any goroutine.
+func (s *Supervisor) SetExit(code int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.command != nil {
+		s.command.record.ExitCode = &code
+	}
+}
+
+// CommandPID is the process id, outside, of the command that was attached last;
+// 0 before it was seen. It may be called from any goroutine.
+func (s *Supervisor) CommandPID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.command == nil {
+		return 0
+	}
+	return s.command.id.pid
+}

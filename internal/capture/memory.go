@@ -1,0 +1,115 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxPath is PATH_MAX, the longest path the kernel takes, with its NUL byte.
+	maxPath = 4096
+	// maxArguments and maxArgument bound what is kept of an argument vector.
+	maxArguments = 4096
+	maxArgument  = 128 << 10 // 128 KiB, MAX_ARG_STRLEN
+)
+
+// readMemory fills buf from address of the thread's memory and returns how much
+// could be read. It splits at page ends, so that a string that ends just before
+// an unmapped page can be read. process_vm_readv works on processes that made
+// themselves undumpable, because the supervisor owns their user namespace.
+func readMemory(thread int, address uint64, buf []byte) int {
+	page := uint64(os.Getpagesize())
+	first := page - address%page
+	remote := []unix.RemoteIovec{{Base: uintptr(address), Len: int(min(first, uint64(len(buf))))}}
+	for got := uint64(remote[0].Len); got < uint64(len(buf)); {
+		size := min(page, uint64(len(buf))-got)
+		remote = append(remote, unix.RemoteIovec{Base: uintptr(address + got), Len: int(size)})
+		got += size
+	}
+	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
+	n, err := unix.ProcessVMReadv(thread, local, remote, 0)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// text reads a NUL-terminated string of at most limit bytes.
+func (s *Supervisor) text(e *event, address uint64, limit int) (string, bool) {
+	buf := s.buffer
+	if limit > len(buf) {
+		buf = make([]byte, limit)
+	}
+	// Most strings are short: one page at most first.
+	size := min(limit, 256)
+	for {
+		n := readMemory(e.thread(), address, buf[:size])
+		if end := bytes.IndexByte(buf[:n], 0); end >= 0 {
+			return string(buf[:end]), true
+		}
+		if n < size || size == limit {
+			return "", s.unreadable(e, address)
+		}
+		size = min(limit, size*16)
+	}
+}
+
+// unreadable decides what an argument means that could not be read: a null
+// pointer fails in the kernel with EFAULT just as well; a caller that has ended
+// lost nothing; anything else is refused and counted as lost.
+func (s *Supervisor) unreadable(e *event, address uint64) bool {
+	switch {
+	case address == 0:
+		e.refuse = unix.EFAULT
+	case s.stillThere(e):
+		s.lose("argument:" + e.name)
+		e.refuse = unix.EPERM
+	}
+	return false
+}
+
+// stillThere tells whether the caller still waits for the answer.
+func (s *Supervisor) stillThere(e *event) bool {
+	id := e.id
+	return ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&id)) == 0
+}
+
+// words reads n 64-bit words.
+func (s *Supervisor) words(e *event, address uint64, n int) ([]uint64, bool) {
+	buf := make([]byte, 8*n)
+	if readMemory(e.thread(), address, buf) != len(buf) {
+		return nil, s.unreadable(e, address)
+	}
+	words := make([]uint64, n)
+	for i := range words {
+		words[i] = binary.LittleEndian.Uint64(buf[8*i:])
+	}
+	return words, true
+}
+
+// vector reads an array of pointers to strings, ended by a null pointer.
+func (s *Supervisor) vector(e *event, address uint64) ([]string, bool) {
+	var values []string
+	if address == 0 {
+		return nil, true
+	}
+	for i := range uint64(maxArguments) {
+		pointer, ok := s.words(e, address+8*i, 1)
+		if !ok {
+			return nil, false
+		}
+		if pointer[0] == 0 {
+			return values, true
+		}
+		value, ok := s.text(e, pointer[0], maxArgument)
+		if !ok {
+			return nil, false
+		}
+		values = append(values, value)
+	}
+	return values, true
+}

@@ -1,0 +1,287 @@
+package capture
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pip-witness/evidence"
+)
+
+// identity tells processes apart although numbers are used again: the process id
+// outside, and the start time in clock ticks since boot (proc(5), field 22).
+type identity struct {
+	pid   int
+	start string
+}
+
+// process is one process (thread group) under observation.
+type process struct {
+	record  evidence.Process
+	id      identity
+	inside  int // process id in its own namespace
+	root    int // O_PATH descriptor of its root directory, -1 when not open
+	forks   int // children announced by fork calls and not seen yet
+	ended   bool
+	pending *pendingExec
+
+	opened   map[string]*digest
+	opens    map[openKey]int
+	links    map[string]int
+	events   map[eventKey]int
+	written  map[string]*digest
+	unhashed map[string]string
+	program  *digest
+	exe      *digest
+	execs    []*digest // parallel to record.Execs, nil where there is none
+	children []int
+	threads  []int
+}
+
+type openKey struct{ path, flags, errno string }
+
+type eventKey struct{ syscall, detail, path string }
+
+// processOf finds or makes the record of the process that made the call; nil
+// when it ended before it could be read.
+func (s *Supervisor) processOf(e *event) *process {
+	if p := s.threads[e.thread()]; p != nil {
+		return p
+	}
+	st, err := readStatus(e.thread())
+	if err != nil {
+		if s.stillThere(e) {
+			s.lose("process-identity")
+			e.refuse = unix.EPERM
+		}
+		return nil
+	}
+	p := s.processes[st.id]
+	if p == nil {
+		p = s.newProcess(e, st)
+	}
+	p.threads = append(p.threads, e.thread())
+	s.threads[e.thread()] = p
+	return p
+}
+
+func (s *Supervisor) newProcess(e *event, st status) *process {
+	p := &process{
+		id: st.id, inside: st.inside, root: -1,
+		opened: map[string]*digest{}, opens: map[openKey]int{}, links: map[string]int{},
+		events: map[eventKey]int{}, written: map[string]*digest{}, unhashed: map[string]string{},
+	}
+	p.record = evidence.Process{ProcessID: st.inside, StartTime: e.at}
+	if parent := s.parentOf(st); parent != nil {
+		parent.forks--
+		parent.children = append(parent.children, st.inside)
+		p.inherit(parent)
+	}
+	s.processes[st.id] = p
+	s.order = append(s.order, p)
+	s.records++
+	if len(s.order) > s.options.MaxProcesses {
+		s.reachLimit("processes", s.options.MaxProcesses, "processes")
+	}
+	return p
+}
+
+// inherit gives a forked child the image of its parent.
+func (p *process) inherit(parent *process) {
+	r := parent.record
+	p.record.ParentPID = parent.inside
+	p.record.Program, p.record.Comm = r.Program, r.Comm
+	p.record.Cmdline, p.record.Args, p.record.Environ = r.Cmdline, r.Args, r.Environ
+	p.program, p.exe = parent.program, parent.exe
+}
+
+// parentOf finds the process that forked a new one: the parent that the kernel
+// names, or, when that is none of ours because the real one ended already, the
+// last process that announced a fork which was not seen yet.
+func (s *Supervisor) parentOf(st status) *process {
+	var orphaned *process
+	for _, p := range slices.Backward(s.order) {
+		if p.id.pid == st.parent && !p.ended {
+			return p
+		}
+		if orphaned == nil && p.forks > 0 && p.ended {
+			orphaned = p
+		}
+	}
+	if orphaned != nil {
+		return orphaned
+	}
+	for _, p := range slices.Backward(s.order) {
+		if p.forks > 0 {
+			return p
+		}
+	}
+	return nil
+}
+
+// end forgets the thread numbers of a process, which may be used again.
+func (s *Supervisor) end(p *process) {
+	p.ended = true
+	for _, t := range p.threads {
+		delete(s.threads, t)
+	}
+	p.threads = nil
+	s.closeRoot(p)
+}
+
+func (s *Supervisor) closeRoot(p *process) {
+	if p.root >= 0 {
+		unix.Close(p.root)
+		p.root = -1
+	}
+}
+
+// status is what /proc tells of a thread's process.
+type status struct {
+	id     identity
+	parent int
+	inside int
+}
+
+func readStatus(thread int) (status, error) {
+	dir := "/proc/" + strconv.Itoa(thread)
+	text, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return status{}, err
+	}
+	var st status
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		fields := strings.Fields(value)
+		if len(fields) == 0 {
+			continue
+		}
+		switch name {
+		case "Tgid":
+			st.id.pid, err = strconv.Atoi(fields[0])
+		case "PPid":
+			st.parent, err = strconv.Atoi(fields[0])
+		case "NStgid":
+			st.inside, err = strconv.Atoi(fields[len(fields)-1])
+		}
+		if err != nil {
+			return status{}, fmt.Errorf("read %s/status: %w", dir, err)
+		}
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(st.id.pid) + "/stat")
+	if err != nil {
+		return status{}, err
+	}
+	// comm, in parentheses, may hold anything; field 3 follows the last one.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 20 {
+		return status{}, fmt.Errorf("read %s/stat: %d fields", dir, len(fields))
+	}
+	st.id.start = string(fields[19])
+	return st, nil
+}
+
+// image is what /proc tells of the program that a process runs.
+type image struct {
+	exe     string
+	comm    string
+	args    []string
+	environ []string
+}
+
+// maxImageText bounds the arguments and the environment that are kept of one
+// image, in bytes each.
+const maxImageText = 1 << 20 // 1 MiB
+
+func readImage(pid int) (image, error) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil {
+		return image{}, err
+	}
+	im := image{exe: exe}
+	comm, err := os.ReadFile(dir + "/comm")
+	if err != nil {
+		return image{}, err
+	}
+	im.comm = strings.TrimSuffix(string(comm), "\n")
+	if im.args, err = readVector(dir + "/cmdline"); err != nil {
+		return image{}, err
+	}
+	if im.environ, err = readVector(dir + "/environ"); err != nil {
+		return image{}, err
+	}
+	return im, nil
+}
+
+// readVector reads NUL-terminated strings.
+func readVector(name string) ([]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text := make([]byte, 0, 4096)
+	for len(text) < maxImageText {
+		text = slices.Grow(text, 4096)
+		n, err := f.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		if n == 0 || err != nil {
+			break // the end, or the process is gone: what was read stands
+		}
+	}
+	if len(text) == 0 {
+		return nil, nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00"), nil
+}
+
+// finish completes the record with the digests that were computed meanwhile.
+func (p *process) finish() evidence.Process {
+	r := p.record
+	r.OpenedFiles = make(map[string]evidence.DigestSet, len(p.opened))
+	for path, d := range p.opened {
+		set, reason := d.result()
+		r.OpenedFiles[path] = set
+		if reason != "" {
+			p.unhashed[path] = reason
+		}
+	}
+	for _, path := range sortedKeys(p.unhashed) {
+		r.UnhashedOpens = append(r.UnhashedOpens, evidence.UnhashedOpen{Path: path, Reason: p.unhashed[path]})
+	}
+	for path, d := range p.written {
+		if set, reason := d.result(); reason == "" {
+			if r.WrittenDigests == nil {
+				r.WrittenDigests = map[string]evidence.DigestSet{}
+			}
+			r.WrittenDigests[path] = set
+		}
+	}
+	r.ProgramDigest, _ = p.program.result()
+	r.ExeDigest, _ = p.exe.result()
+	for i, d := range p.execs {
+		r.Execs[i].Digest, _ = d.result()
+	}
+	slices.Sort(p.children)
+	r.Children = p.children
+	return r
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// base is the last element of a path, for messages.
+func base(path string) string { return filepath.Base(path) }

@@ -1,0 +1,301 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// controlFD is where init finds its control socket.
+const controlFD = 3
+
+// initMain is the life of init: build the world, run commands when told to,
+// reap everything, and end when the supervisor is gone.
+func initMain() int {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
+	unix.CloseOnExec(controlFD)
+	in := &initProcess{}
+	if err := in.serve(); err != nil {
+		in.send(frame{Kind: frameError, Error: err.Error()})
+		return 1
+	}
+	return 0
+}
+
+// initProcess is the state of init.
+type initProcess struct {
+	namespaces bool
+	sending    sync.Mutex
+	root       int // pid of the command, 0 when none
+}
+
+func (in *initProcess) send(f frame, fds ...int) {
+	in.sending.Lock()
+	defer in.sending.Unlock()
+	// A failure means that the supervisor is gone; the read side sees that too.
+	_ = sendFrame(controlFD, f, fds...)
+}
+
+func (in *initProcess) serve() error {
+	f, _, err := receiveFrame(controlFD)
+	if err != nil {
+		return err
+	}
+	if f.Kind != frameSetup || f.Setup == nil {
+		return fmt.Errorf("first frame is %q, expected %q", f.Kind, frameSetup)
+	}
+	if err := in.prepare(*f.Setup); err != nil {
+		return err
+	}
+	commands := make(chan received)
+	go readFrames(commands)
+	// SIGCHLD is coalesced, so every signal reaps all that ended.
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, unix.SIGCHLD)
+	for {
+		select {
+		case r, open := <-commands:
+			if !open {
+				in.killAll()
+				return nil
+			}
+			if err := in.handle(r); err != nil {
+				in.send(frame{Kind: frameError, Error: err.Error()})
+			}
+		case <-children:
+			in.reap()
+		}
+	}
+}
+
+type received struct {
+	frame frame
+	fds   []int
+}
+
+func readFrames(to chan<- received) {
+	defer close(to)
+	for {
+		f, fds, err := receiveFrame(controlFD)
+		if err != nil {
+			return
+		}
+		to <- received{f, fds}
+	}
+}
+
+func (in *initProcess) prepare(spec Spec) error {
+	in.namespaces = spec.Namespaces
+	if !spec.Namespaces {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("become child subreaper: %w", err)
+		}
+		in.send(frame{Kind: frameReady})
+		return nil
+	}
+	missing, err := buildRoot(spec)
+	if err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte(spec.Hostname)); err != nil {
+		return fmt.Errorf("set host name: %w", err)
+	}
+	if spec.HostNetwork {
+		in.send(frame{Kind: frameReady, Missing: missing})
+		return nil
+	}
+	if err := loopbackUp(); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen on loopback: %w", err)
+	}
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		return fmt.Errorf("pass listener: %w", err)
+	}
+	defer file.Close()
+	in.send(frame{Kind: frameReady, Missing: missing}, int(file.Fd()))
+	return nil
+}
+
+// loopbackUp brings the interface lo of a new network namespace up.
+func loopbackUp() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	defer unix.Close(s)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, request); err != nil {
+		return fmt.Errorf("loopback: read flags: %w", err)
+	}
+	request.SetUint16(request.Uint16() | unix.IFF_UP)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, request); err != nil {
+		return fmt.Errorf("loopback: bring up: %w", err)
+	}
+	return nil
+}
+
+func (in *initProcess) handle(r received) error {
+	switch r.frame.Kind {
+	case frameRun:
+		defer closeAll(r.fds)
+		return in.run(*r.frame.Run, r.fds)
+	case frameKill:
+		closeAll(r.fds)
+		in.killAll()
+		return nil
+	}
+	closeAll(r.fds)
+	return fmt.Errorf("unexpected frame %q", r.frame.Kind)
+}
+
+// run starts the launcher for one command. The launcher gets the run frame on
+// descriptor 3 and, when there is one, the results pipe on descriptor 4.
+func (in *initProcess) run(c Command, fds []int) error {
+	if len(fds) < 3 {
+		return fmt.Errorf("run %q: %d descriptors, expected 3 or 4", c.Args, len(fds))
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("run %q: %w", c.Args, err)
+	}
+	defer unix.Close(pair[0])
+	theirs := os.NewFile(uintptr(pair[1]), "launch")
+	files := make([]*os.File, len(fds))
+	for i, fd := range fds {
+		duplicate, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			theirs.Close()
+			return fmt.Errorf("run %q: %w", c.Args, err)
+		}
+		files[i] = os.NewFile(uintptr(duplicate), "stdio")
+		defer files[i].Close()
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{launcherName}
+	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
+	cmd.ExtraFiles = append([]*os.File{theirs}, files[3:]...)
+	if in.namespaces {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return fmt.Errorf("run %q: start launcher: %w", c.Args, err)
+	}
+	in.root = cmd.Process.Pid
+	if err := sendFrame(pair[0], frame{Kind: frameRun, Run: &c}); err != nil {
+		return fmt.Errorf("run %q: %w", c.Args, err)
+	}
+	// The launcher answers with the notify descriptor, or with what went wrong
+	// before the exec; a failed exec shows as exit status 127 with a message.
+	if len(c.Filter) == 0 {
+		return nil
+	}
+	answer, got, err := receiveFrame(pair[0])
+	if err != nil {
+		return fmt.Errorf("run %q: launcher: %w", c.Args, err)
+	}
+	in.send(answer, got...)
+	closeAll(got)
+	return nil
+}
+
+// reap waits for every child that has ended; the command's end is reported.
+func (in *initProcess) reap() {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			return
+		}
+		if pid == in.root && (status.Exited() || status.Signaled()) {
+			in.root = 0
+			in.send(frame{Kind: frameExited, PID: pid, Status: exitStatus(status)})
+		}
+	}
+}
+
+func exitStatus(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+// killAll ends every process below init: all of the pid namespace, or without
+// one every descendant, repeatedly, because they may fork meanwhile.
+func (in *initProcess) killAll() {
+	if in.namespaces {
+		_ = unix.Kill(-1, unix.SIGKILL) // ESRCH: nobody is there
+		return
+	}
+	for range 100 {
+		pids := descendants(os.Getpid())
+		if len(pids) == 0 {
+			return
+		}
+		for _, pid := range pids {
+			_ = unix.Kill(pid, unix.SIGKILL) // ESRCH: it ended meanwhile
+		}
+		in.reap()
+	}
+}
+
+// descendants lists the live processes below pid, from /proc.
+func descendants(pid int) []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	children := map[int][]int{}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue
+		}
+		// pid (comm) state ppid …; comm may hold spaces and parentheses.
+		rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
+		fields := strings.Fields(rest)
+		if len(fields) < 2 || fields[0] == "Z" {
+			continue
+		}
+		parent, err := strconv.Atoi(fields[1])
+		if err != nil {
+			continue
+		}
+		children[parent] = append(children[parent], child)
+	}
+	var all []int
+	queue := []int{pid}
+	for len(queue) > 0 {
+		below := children[queue[0]]
+		queue = append(queue[1:], below...)
+		all = append(all, below...)
+	}
+	return all
+}

@@ -1,0 +1,310 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Arguments zero of the re-executed binary; see the package comment.
+const (
+	initName     = "pip-witness: init"
+	launcherName = "pip-witness: launch"
+)
+
+// Main takes the part of init or launcher when this process was re-executed as
+// one, and then never returns; otherwise it returns at once. Programs and test
+// binaries that use the package call it before anything else.
+func Main() {
+	if len(os.Args) == 0 {
+		return
+	}
+	switch os.Args[0] {
+	case initName:
+		os.Exit(initMain())
+	case launcherName:
+		os.Exit(launchMain())
+	}
+}
+
+// Bind shows a path of the host inside the sandbox. Both are absolute.
+type Bind struct {
+	Source   string `json:"source"`
+	Target   string `json:"target"`
+	Writable bool   `json:"writable"`
+}
+
+// Spec is the world of a sandbox.
+type Spec struct {
+	// Namespaces asks for confinement; without it only the process tree is kept
+	// together.
+	Namespaces bool `json:"namespaces"`
+	// HostNetwork leaves the network of the host reachable.
+	HostNetwork bool `json:"hostNetwork"`
+	// RootDir is an empty directory of the host; the root file system inside is
+	// built on a tmpfs mounted over it.
+	RootDir string `json:"rootDir"`
+	// Hidden are absolute paths that are empty inside (tmpfs), before Binds.
+	Hidden []string `json:"hidden"`
+	// Binds are laid over the read-only view of the host, in order.
+	Binds []Bind `json:"binds"`
+	// Files are made below /run, by absolute path, read-only.
+	Files map[string][]byte `json:"files,omitempty"`
+	// Hostname inside.
+	Hostname string `json:"hostname"`
+}
+
+// Command is one command to run in the sandbox.
+type Command struct {
+	Args []string `json:"args"`
+	Env  []string `json:"env"`
+	Dir  string   `json:"dir"`
+	// Filter is a classic BPF program whose user notifications go to
+	// Running.Notify; empty runs the command untraced.
+	Filter []Instruction `json:"filter,omitempty"`
+	// MaxFileSize and MaxProcesses are resource limits; 0 sets none.
+	MaxFileSize  uint64 `json:"maxFileSize,omitempty"`
+	MaxProcesses uint64 `json:"maxProcesses,omitempty"`
+	// Stdin, Stdout, Stderr of the command; nil is the null device. Results is
+	// inherited as descriptor ResultsFD when set.
+	Stdin   *os.File `json:"-"`
+	Stdout  *os.File `json:"-"`
+	Stderr  *os.File `json:"-"`
+	Results *os.File `json:"-"`
+}
+
+// Instruction is one classic BPF instruction, as in struct sock_filter.
+type Instruction struct {
+	Code uint16 `json:"c"`
+	Jt   uint8  `json:"t"`
+	Jf   uint8  `json:"f"`
+	K    uint32 `json:"k"`
+}
+
+// Box is a running sandbox. Its methods are called from one goroutine, except
+// Kill and Close.
+type Box struct {
+	cmd     *exec.Cmd
+	control int
+	gateway net.Listener
+	missing []string
+
+	closing sync.Once
+	waiting sync.Once
+	waitErr error
+}
+
+// UnavailableError says that this machine does not allow the sandbox.
+type UnavailableError struct {
+	Reason string
+	Hint   string
+}
+
+func (e *UnavailableError) Error() string { return "sandbox: " + e.Reason }
+
+// Start builds the sandbox. It returns an *UnavailableError when the kernel or
+// an enclosing container forbids it.
+func Start(ctx context.Context, spec Spec) (*Box, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: control socket: %w", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "control")
+	defer theirs.Close()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Args = []string{initName}
+	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = attributes(spec)
+	if err := cmd.Start(); err != nil {
+		unix.Close(pair[0])
+		return nil, explain(err)
+	}
+	b := &Box{cmd: cmd, control: pair[0]}
+	if err := b.setUp(spec); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func attributes(spec Spec) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if !spec.Namespaces {
+		return attr
+	}
+	attr.Setsid = true
+	attr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+	if !spec.HostNetwork {
+		attr.Cloneflags |= unix.CLONE_NEWNET
+	}
+	// One id each: files of other owners show as nobody and stay out of reach.
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+	return attr
+}
+
+// explain turns a failed clone into what to do about it.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return &UnavailableError{
+			Reason: "user namespaces are not permitted here: " + err.Error(),
+			Hint:   "allow them (Debian: sysctl -w kernel.unprivileged_userns_clone=1; Ubuntu: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; containers: run with a seccomp profile that allows clone with CLONE_NEWUSER)",
+		}
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		return &UnavailableError{
+			Reason: "no more user namespaces are allowed: " + err.Error(),
+			Hint:   "raise the limit: sysctl -w user.max_user_namespaces=10000",
+		}
+	case errors.Is(err, unix.EINVAL):
+		return &UnavailableError{Reason: "this kernel has no user namespaces", Hint: "use a kernel with CONFIG_USER_NS, 5.19 or newer"}
+	}
+	return fmt.Errorf("sandbox: start init: %w", err)
+}
+
+func (b *Box) setUp(spec Spec) error {
+	if err := sendFrame(b.control, frame{Kind: frameSetup, Setup: &spec}); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	f, fds, err := b.expect(frameReady)
+	if err != nil {
+		return err
+	}
+	b.missing = f.Missing
+	if len(fds) == 1 {
+		file := os.NewFile(uintptr(fds[0]), "gateway")
+		defer file.Close()
+		if b.gateway, err = net.FileListener(file); err != nil {
+			return fmt.Errorf("sandbox: gateway listener: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *Box) expect(kind string) (frame, []int, error) {
+	f, fds, err := receiveFrame(b.control)
+	switch {
+	case errors.Is(err, io.EOF):
+		return f, nil, fmt.Errorf("sandbox: init ended early: %w", b.wait())
+	case err != nil:
+		return f, nil, fmt.Errorf("sandbox: %w", err)
+	case f.Kind == frameError:
+		closeAll(fds)
+		return f, nil, fmt.Errorf("sandbox: %s", f.Error)
+	case f.Kind != kind:
+		closeAll(fds)
+		return f, nil, fmt.Errorf("sandbox: init sent %q, expected %q", f.Kind, kind)
+	}
+	return f, fds, nil
+}
+
+// Listener accepts connections made to the gateway address inside the sandbox;
+// nil without namespaces.
+func (b *Box) Listener() net.Listener { return b.gateway }
+
+// InitPID is the process id of the sandbox's init, outside.
+func (b *Box) InitPID() int { return b.cmd.Process.Pid }
+
+// Missing lists protections that could not be set up.
+func (b *Box) Missing() []string { return b.missing }
+
+// Running is a command inside a sandbox.
+type Running struct {
+	box *Box
+	// Notify is the seccomp listener, close on exec, owned by the caller; -1 when
+	// the command is untraced.
+	Notify int
+}
+
+// Run starts one command; commands of a box run one after the other.
+func (b *Box) Run(c Command) (*Running, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	defer null.Close()
+	fds := make([]int, 0, 4)
+	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
+		if f == nil {
+			f = null
+		}
+		fds = append(fds, int(f.Fd()))
+	}
+	if c.Results != nil {
+		fds = append(fds, int(c.Results.Fd()))
+	}
+	if err := sendFrame(b.control, frame{Kind: frameRun, Run: &c}, fds...); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	r := &Running{box: b, Notify: -1}
+	if len(c.Filter) == 0 {
+		return r, nil
+	}
+	_, got, err := b.expect(frameNotify)
+	if err != nil {
+		return nil, err
+	}
+	if len(got) != 1 {
+		closeAll(got)
+		return nil, fmt.Errorf("sandbox: launcher passed %d descriptors, expected 1", len(got))
+	}
+	r.Notify = got[0]
+	return r, nil
+}
+
+// Wait returns the exit status of the command: its code, or 128+signal. Other
+// processes inside may still be alive. An error means that it never ran, or
+// that the sandbox ended first.
+func (r *Running) Wait() (int, error) {
+	f, _, err := r.box.expect(frameExited)
+	if err != nil {
+		return 0, err
+	}
+	return f.Status, nil
+}
+
+// Kill ends every process inside but init. It may be called at any time.
+func (b *Box) Kill() error {
+	if err := sendFrame(b.control, frame{Kind: frameKill}); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	return nil
+}
+
+// Close ends the sandbox and every process in it, and waits for that.
+func (b *Box) Close() {
+	b.closing.Do(func() {
+		if b.gateway != nil {
+			b.gateway.Close()
+		}
+		unix.Shutdown(b.control, unix.SHUT_RDWR)
+		b.cmd.Process.Kill()
+		b.wait()
+		unix.Close(b.control)
+	})
+}
+
+// wait waits for init and says how it ended.
+func (b *Box) wait() error {
+	b.waiting.Do(func() {
+		if b.waitErr = b.cmd.Wait(); b.waitErr == nil {
+			b.waitErr = errors.New("exit status 0")
+		}
+	})
+	return b.waitErr
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}

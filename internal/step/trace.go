@@ -1,0 +1,423 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pip-witness/evidence"
+	"pip-witness/internal/capture"
+	"pip-witness/internal/sandbox"
+)
+
+// OutputLimit bounds what is kept of a command's standard output and error, in
+// bytes each.
+const OutputLimit = 1 << 20 // 1 MiB
+
+// Trace asks for commands to be run in one sandbox and recorded.
+type Trace struct {
+	Spec sandbox.Spec
+	// Serve is given the gateway listener and returns when it is closed; nil
+	// leaves the gateway address silent.
+	Serve func(net.Listener) error
+	// Prepare are commands that run untraced before, in the same sandbox; each has
+	// to succeed.
+	Prepare []sandbox.Command
+	// Before is called after Prepare; init is the sandbox's init outside.
+	Before func(init int) error
+	// Commands are the traced commands, made when the gateway's address
+	// ("host:port", empty without one) is known.
+	Commands func(gateway string) ([]Command, error)
+	// After is called when every process has ended and the file systems inside can
+	// still be reached through /proc/INIT/root.
+	After func(init int) error
+	// Timeout bounds each command; Linger the time that other processes may
+	// outlive it. 0 is no bound for Timeout, and no time for Linger.
+	Timeout time.Duration
+	Linger  time.Duration
+	Watched func(string) bool
+	Digests *capture.Digests
+	// Secrets are literal values that are replaced in outputs.
+	Secrets []string
+	// Progress is called now and then with the number of calls seen; nil is none.
+	Progress func(calls int)
+}
+
+// Command is one traced command.
+type Command struct {
+	sandbox.Command
+	// Results receives the other end of the descriptor sandbox.ResultsFD; it
+	// returns when the command has closed its end or ctx is done. nil passes no such
+	// descriptor. root returns the process id outside, 0 before the command was
+	// seen.
+	Results func(ctx context.Context, conversation *os.File, root func() int)
+	// Stdout and Stderr get a copy of the output; nil is none.
+	Stdout, Stderr io.Writer
+}
+
+// Recording is what Trace.Run observed.
+type Recording struct {
+	Command  evidence.CommandRun
+	Started  time.Time
+	Finished time.Time
+	// TimedOut tells that a command was ended at the time limit.
+	TimedOut bool
+	// Stopped tells that the recording was stopped by its caller or at a limit.
+	Stopped bool
+}
+
+// PrepareError is a failed preparation command, with its output.
+type PrepareError struct {
+	Args   []string
+	Status int
+	Output string
+}
+
+func (e *PrepareError) Error() string {
+	return fmt.Sprintf("prepare: %q ended with status %d: %s", e.Args, e.Status, e.Output)
+}
+
+// Run runs the commands one after the other, until the first that fails. The
+// recording is complete when it returns without error.
+func (t Trace) Run(ctx context.Context) (*Recording, error) {
+	box, err := sandbox.Start(context.WithoutCancel(ctx), t.Spec)
+	if err != nil {
+		return nil, err
+	}
+	defer box.Close()
+	stop := context.AfterFunc(ctx, box.Close)
+	defer stop()
+	gateway, err := t.serve(box)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range t.Prepare {
+		if err := prepare(box, c); err != nil {
+			return nil, t.cause(ctx, err)
+		}
+	}
+	if t.Before != nil {
+		if err := t.Before(box.InitPID()); err != nil {
+			return nil, t.cause(ctx, err)
+		}
+	}
+	commands, err := t.Commands(gateway)
+	if err != nil {
+		return nil, err
+	}
+	run, err := t.newRun(box)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range commands {
+		if err := run.command(ctx, c); err != nil {
+			return nil, t.cause(ctx, err)
+		}
+		if i == 0 {
+			run.recording.Command.Cmd = evidence.RedactArgs(c.Args)
+		}
+		if run.recording.Command.ExitCode != 0 || run.stopped.Load() || run.recording.TimedOut {
+			break
+		}
+	}
+	if err := run.finish(); err != nil {
+		return nil, t.cause(ctx, err)
+	}
+	return run.recording, nil
+}
+
+// cause prefers the caller's own reason for ending the run.
+func (t Trace) cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (t Trace) serve(box *sandbox.Box) (string, error) {
+	if box.Listener() == nil {
+		return "", nil
+	}
+	if t.Serve == nil {
+		return box.Listener().Addr().String(), nil
+	}
+	go func() {
+		// Ends with the listener, when the box is closed.
+		_ = t.Serve(box.Listener())
+	}()
+	return box.Listener().Addr().String(), nil
+}
+
+func prepare(box *sandbox.Box, c sandbox.Command) error {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	defer read.Close()
+	c.Stdout, c.Stderr = write, write
+	output := collect(read, nil)
+	running, err := box.Run(c)
+	write.Close()
+	if err != nil {
+		return err
+	}
+	status, err := running.Wait()
+	if err != nil {
+		return err
+	}
+	text, _ := output()
+	if status != 0 {
+		return &PrepareError{Args: c.Args, Status: status, Output: text}
+	}
+	return nil
+}
+
+// run is one recording in the making.
+type run struct {
+	trace      Trace
+	box        *sandbox.Box
+	supervisor *capture.Supervisor
+	filter     []sandbox.Instruction
+	recording  *Recording
+	stopped    atomic.Bool // by the supervisor, which runs beside
+	limits     []evidence.Limit
+	stdout     string
+	stderr     string
+}
+
+func (t Trace) newRun(box *sandbox.Box) (*run, error) {
+	r := &run{trace: t, box: box, recording: &Recording{Started: time.Now().UTC()}}
+	supervisor, err := capture.New(capture.Options{
+		Watched: t.Watched, Digests: t.Digests, Redact: evidence.RedactArgs, RedactEnviron: evidence.RedactEnviron,
+		Stop: func() {
+			r.stopped.Store(true)
+			_ = box.Kill() // fails only when the box has ended
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	raw, err := capture.Filter()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range raw {
+		r.filter = append(r.filter, sandbox.Instruction{Code: i.Op, Jt: i.Jt, Jf: i.Jf, K: i.K})
+	}
+	r.supervisor = supervisor
+	return r, nil
+}
+
+// command runs one command to the end of its whole process tree.
+func (r *run) command(ctx context.Context, c Command) error {
+	c.Filter = r.filter
+	stdout, err := attachOutput(&c.Command.Stdout, c.Stdout)
+	if err != nil {
+		return err
+	}
+	stderr, err := attachOutput(&c.Command.Stderr, c.Stderr)
+	if err != nil {
+		return err
+	}
+	conversation, err := r.converse(&c)
+	if err != nil {
+		return err
+	}
+	running, err := r.box.Run(c.Command)
+	c.Command.Stdout.Close()
+	c.Command.Stderr.Close()
+	if c.Command.Results != nil {
+		c.Command.Results.Close()
+	}
+	if err != nil {
+		return err
+	}
+	traced := make(chan error, 1)
+	go func() { traced <- r.supervisor.Attach(ctx, running.Notify) }()
+	var talking sync.WaitGroup
+	talkCtx, stopTalking := context.WithCancel(ctx)
+	if conversation != nil {
+		talking.Go(func() { c.Results(talkCtx, conversation, r.supervisor.CommandPID) })
+	}
+	err = r.await(running, traced)
+	stopTalking()
+	talking.Wait()
+	if conversation != nil {
+		conversation.Close()
+	}
+	r.keepOutput(&r.stdout, "stdout", stdout)
+	r.keepOutput(&r.stderr, "stderr", stderr)
+	return err
+}
+
+// attachOutput makes a pipe for one output and collects what comes through it.
+func attachOutput(to **os.File, tee io.Writer) (func() (string, bool), error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	*to = write
+	return collect(read, tee), nil
+}
+
+// collect reads until every writer has closed, keeping the first OutputLimit
+// bytes; the returned function waits for that and tells whether more came.
+func collect(from *os.File, tee io.Writer) func() (string, bool) {
+	type result struct {
+		text string
+		cut  bool
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer from.Close()
+		var r result
+		buf := make([]byte, 32<<10) // 32 KiB
+		var kept []byte
+		for {
+			n, err := from.Read(buf)
+			if tee != nil && n > 0 {
+				_, _ = tee.Write(buf[:n]) // the user's terminal is not evidence
+			}
+			room := min(n, OutputLimit-len(kept))
+			kept = append(kept, buf[:room]...)
+			r.cut = r.cut || room < n
+			if err != nil {
+				break
+			}
+		}
+		r.text = string(kept)
+		done <- r
+	}()
+	return func() (string, bool) {
+		r := <-done
+		return r.text, r.cut
+	}
+}
+
+func (r *run) keepOutput(to *string, name string, output func() (string, bool)) {
+	text, cut := output()
+	*to += text
+	if cut {
+		r.limits = append(r.limits, evidence.Limit{Name: name, Value: OutputLimit, Unit: "bytes"})
+	}
+}
+
+// converse makes the socket pair on which a command reports results.
+func (r *run) converse(c *Command) (*os.File, error) {
+	if c.Results == nil {
+		return nil, nil
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("trace: results socket: %w", err)
+	}
+	if err := unix.SetNonblock(pair[0], true); err != nil {
+		return nil, fmt.Errorf("trace: results socket: %w", err)
+	}
+	c.Command.Results = os.NewFile(uintptr(pair[1]), "results")
+	return os.NewFile(uintptr(pair[0]), "conversation"), nil
+}
+
+// await waits for the command, then for what outlives it, each with its bound.
+func (r *run) await(running *sandbox.Running, traced chan error) error {
+	type exit struct {
+		status int
+		err    error
+	}
+	exited := make(chan exit, 1)
+	go func() {
+		status, err := running.Wait()
+		exited <- exit{status, err}
+	}()
+	var timeout, linger <-chan time.Time
+	if r.trace.Timeout > 0 {
+		timeout = time.After(r.trace.Timeout)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var failure error
+	waiting := 2
+	for waiting > 0 {
+		select {
+		case x := <-exited:
+			waiting--
+			exited = nil
+			if x.err != nil {
+				failure = x.err
+				r.box.Close()
+				continue
+			}
+			r.recording.Command.ExitCode = x.status
+			r.supervisor.SetExit(x.status)
+			linger = time.After(r.trace.Linger)
+		case err := <-traced:
+			waiting--
+			traced = nil
+			if err != nil {
+				failure = errors.Join(failure, err)
+				r.box.Close()
+			}
+		case <-timeout:
+			r.recording.TimedOut = true
+			r.reach("wall-time", r.trace.Timeout)
+		case <-linger:
+			linger = nil
+			if traced != nil && !r.stopped.Load() && !r.recording.TimedOut {
+				r.reach("linger", r.trace.Linger)
+			}
+		case <-tick.C:
+			if r.trace.Progress != nil {
+				r.trace.Progress(r.supervisor.Events())
+			}
+		}
+	}
+	return failure
+}
+
+// reach notes a time limit and ends every process.
+func (r *run) reach(name string, limit time.Duration) {
+	r.limits = append(r.limits, evidence.Limit{Name: name, Value: int64(limit / time.Millisecond), Unit: "ms"})
+	_ = r.box.Kill() // fails only when the box has ended
+}
+
+func (r *run) finish() error {
+	init := r.box.InitPID()
+	r.recording.Finished = time.Now().UTC()
+	r.recording.Stopped = r.stopped.Load()
+	processes, coverage := r.supervisor.Finish(func(path string) (int, error) { return openInside(init, path) })
+	coverage.Limits = append(coverage.Limits, r.limits...)
+	coverage.Complete = coverage.Complete && len(coverage.Limits) == 0
+	coverage.Sandbox.Missing = r.box.Missing()
+	command := &r.recording.Command
+	command.Processes, command.Coverage = processes, coverage
+	command.Stdout = evidence.RedactText(r.stdout, r.trace.Secrets)
+	command.Stderr = evidence.RedactText(r.stderr, r.trace.Secrets)
+	if r.trace.After != nil {
+		return r.trace.After(init)
+	}
+	return nil
+}
+
+// openInside opens a regular file by its path inside the sandbox, following no
+// symlink, as an O_PATH descriptor.
+func openInside(init int, path string) (int, error) {
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", init), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %q: %w", path, err)
+	}
+	defer unix.Close(root)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(root, path, &how)
+	if err != nil {
+		return -1, fmt.Errorf("open %q: %w", path, err)
+	}
+	return fd, nil
+}
