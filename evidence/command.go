@@ -274,8 +274,20 @@ type Coverage struct {
 	Architecture string `json:"architecture"`
 	// Kernel is the kernel release.
 	Kernel string `json:"kernel"`
+	// Lingered says how long each import was watched after its last module.
+	Lingered []Lingered `json:"lingered,omitempty"`
+	// NoModules are requested distributions that ship no module, sorted.
+	NoModules []string `json:"noModules,omitempty"`
 	// Sandbox says how the command was confined.
 	Sandbox Sandbox `json:"sandbox"`
+}
+
+// Lingered is the time that one run of the import harness was watched after its
+// last import. Busy tells that threads or processes were still at work then.
+type Lingered struct {
+	Environment  string `json:"environment"`
+	Milliseconds int64  `json:"milliseconds"`
+	Busy         bool   `json:"busy"`
 }
 
 // Limit is a bound that was reached.

@@ -116,7 +116,11 @@ func (in *initProcess) prepare(spec Spec) error {
 	if err := loopbackUp(); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if spec.GatewayPort == 0 {
+		in.send(frame{Kind: frameReady, Missing: missing})
+		return nil
+	}
+	listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", spec.GatewayPort))
 	if err != nil {
 		return fmt.Errorf("listen on loopback: %w", err)
 	}

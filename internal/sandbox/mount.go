@@ -34,6 +34,7 @@ func buildRoot(spec Spec) ([]string, error) {
 		func() error { return mountSys(root) },
 		func() error { return mountDev(root) },
 		func() error { return makeEmpty(root, spec.Hidden) },
+		func() error { return applyOverlays(root, spec.Overlays) },
 		func() error { return applyBinds(root, spec.Binds) },
 		func() error { return writeFiles(root, spec.Files) },
 		func() error { return mountProc(root) },
@@ -211,6 +212,27 @@ func makeEmpty(root string, hidden []string) error {
 		}
 	}
 	return nil
+}
+
+func applyOverlays(root string, overlays []Overlay) error {
+	for _, o := range overlays {
+		target := filepath.Join(root, o.Target)
+		if err := makeMountPoint(target, true); err != nil {
+			return fmt.Errorf("overlay %q: %w", o.Target, err)
+		}
+		// userxattr (5.11) keeps the overlay's own marks in user attributes, which a
+		// user namespace may set.
+		options := fmt.Sprintf("userxattr,lowerdir=%s,upperdir=%s,workdir=%s", escape(o.Lower), escape(o.Upper), escape(o.Work))
+		if err := unix.Mount("overlay", target, "overlay", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+			return fmt.Errorf("overlay %q: %w", o.Target, err)
+		}
+	}
+	return nil
+}
+
+// escape protects the characters that separate overlay mount options.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
 }
 
 func applyBinds(root string, binds []Bind) error {

@@ -42,6 +42,16 @@ type Bind struct {
 	Writable bool   `json:"writable"`
 }
 
+// Overlay shows the host directory Lower at Target inside; what is changed there
+// goes to Upper, Work being the file system's own scratch directory. All three
+// host directories are on one file system; Upper and Work start empty.
+type Overlay struct {
+	Lower  string `json:"lower"`
+	Upper  string `json:"upper"`
+	Work   string `json:"work"`
+	Target string `json:"target"`
+}
+
 // Spec is the world of a sandbox.
 type Spec struct {
 	// Namespaces asks for confinement; without it only the process tree is kept
@@ -49,6 +59,9 @@ type Spec struct {
 	Namespaces bool `json:"namespaces"`
 	// HostNetwork leaves the network of the host reachable.
 	HostNetwork bool `json:"hostNetwork"`
+	// GatewayPort is the port on 127.0.0.1 inside on which Box.Listener accepts
+	// connections; 0 listens on none.
+	GatewayPort int `json:"gatewayPort,omitempty"`
 	// RootDir is an empty directory of the host; the root file system inside is
 	// built on a tmpfs mounted over it.
 	RootDir string `json:"rootDir"`
@@ -56,6 +69,8 @@ type Spec struct {
 	Hidden []string `json:"hidden"`
 	// Binds are laid over the read-only view of the host, in order.
 	Binds []Bind `json:"binds"`
+	// Overlays are laid after Hidden and before Binds.
+	Overlays []Overlay `json:"overlays,omitempty"`
 	// Files are made below /run, by absolute path, read-only.
 	Files map[string][]byte `json:"files,omitempty"`
 	// Hostname inside.
@@ -180,7 +195,12 @@ func (b *Box) setUp(spec Spec) error {
 		return err
 	}
 	b.missing = f.Missing
-	if len(fds) == 1 {
+	switch {
+	case spec.HostNetwork && spec.GatewayPort != 0:
+		if b.gateway, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", spec.GatewayPort)); err != nil {
+			return fmt.Errorf("sandbox: listen for the gateway: %w", err)
+		}
+	case len(fds) == 1:
 		file := os.NewFile(uintptr(fds[0]), "gateway")
 		defer file.Close()
 		if b.gateway, err = net.FileListener(file); err != nil {

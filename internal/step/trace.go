@@ -33,9 +33,10 @@ type Trace struct {
 	Prepare []sandbox.Command
 	// Before is called after Prepare; init is the sandbox's init outside.
 	Before func(init int) error
-	// Commands are the traced commands, made when the gateway's address
-	// ("host:port", empty without one) is known.
-	Commands func(gateway string) ([]Command, error)
+	// Commands are the traced commands. They end with the first that fails, except
+	// with EveryCommand.
+	Commands     []Command
+	EveryCommand bool
 	// After is called when every process has ended and the file systems inside can
 	// still be reached through /proc/INIT/root.
 	After func(init int) error
@@ -95,10 +96,7 @@ func (t Trace) Run(ctx context.Context) (*Recording, error) {
 	defer box.Close()
 	stop := context.AfterFunc(ctx, box.Close)
 	defer stop()
-	gateway, err := t.serve(box)
-	if err != nil {
-		return nil, err
-	}
+	t.serve(box)
 	for _, c := range t.Prepare {
 		if err := prepare(box, c); err != nil {
 			return nil, t.cause(ctx, err)
@@ -109,22 +107,18 @@ func (t Trace) Run(ctx context.Context) (*Recording, error) {
 			return nil, t.cause(ctx, err)
 		}
 	}
-	commands, err := t.Commands(gateway)
-	if err != nil {
-		return nil, err
-	}
 	run, err := t.newRun(box)
 	if err != nil {
 		return nil, err
 	}
-	for i, c := range commands {
+	for i, c := range t.Commands {
 		if err := run.command(ctx, c); err != nil {
 			return nil, t.cause(ctx, err)
 		}
 		if i == 0 {
 			run.recording.Command.Cmd = evidence.RedactArgs(c.Args)
 		}
-		if run.recording.Command.ExitCode != 0 || run.stopped.Load() || run.recording.TimedOut {
+		if run.recording.Command.ExitCode != 0 && !t.EveryCommand || run.stopped.Load() || run.recording.TimedOut {
 			break
 		}
 	}
@@ -142,18 +136,14 @@ func (t Trace) cause(ctx context.Context, err error) error {
 	return err
 }
 
-func (t Trace) serve(box *sandbox.Box) (string, error) {
-	if box.Listener() == nil {
-		return "", nil
+func (t Trace) serve(box *sandbox.Box) {
+	if box.Listener() != nil && t.Serve != nil {
+		go func() {
+			// Ends with the listener, when the box is closed; what went wrong for the
+			// command shows in what the gateway recorded.
+			_ = t.Serve(box.Listener())
+		}()
 	}
-	if t.Serve == nil {
-		return box.Listener().Addr().String(), nil
-	}
-	go func() {
-		// Ends with the listener, when the box is closed.
-		_ = t.Serve(box.Listener())
-	}()
-	return box.Listener().Addr().String(), nil
 }
 
 func prepare(box *sandbox.Box, c sandbox.Command) error {
@@ -355,7 +345,9 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 				r.box.Close()
 				continue
 			}
-			r.recording.Command.ExitCode = x.status
+			if r.recording.Command.ExitCode == 0 {
+				r.recording.Command.ExitCode = x.status // the first failure stands
+			}
 			r.supervisor.SetExit(x.status)
 			linger = time.After(r.trace.Linger)
 		case err := <-traced:

@@ -45,7 +45,7 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 		return nil, attest.ErrNoTree
 	}
 	out := Predicate{}
-	for _, p := range Changed(in.Before, in.After) {
+	for _, p := range evidence.ChangedFiles(in.Before, in.After) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -56,21 +56,6 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 		out[p] = Product{MIMEType: mimeType(in.Layout, in.After, p), Digest: digest}
 	}
 	return out, nil
-}
-
-// Changed returns the paths of the regular files of after that are new or have
-// other content than in before, sorted.
-func Changed(before, after *evidence.Tree) []string {
-	var out []string
-	for _, c := range evidence.DiffTrees(before, after) {
-		switch c.Change {
-		case "created", "modified", "type":
-			if after.Files[c.Path].Kind == evidence.KindFile {
-				out = append(out, c.Path)
-			}
-		}
-	}
-	return out
 }
 
 const unknown = "application/octet-stream"

@@ -1,0 +1,342 @@
+package pipinstall
+
+import (
+	"archive/zip"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"pip-witness/internal/pypi"
+)
+
+// Limits on the walk over the installed files.
+const (
+	maxWalkFiles   = 500_000
+	maxPyFile      = 4 << 20  // 4 MiB: one Python source file
+	maxPthFile     = 16 << 20 // 16 MiB: one .pth file
+	maxPthLines    = 10_000
+	maxPthText     = 2_000 // bytes kept of one .pth line
+	maxListed      = 5_000 // entries of each list
+	maxZipPickles  = 100   // pickles in one archive
+	maxPackedBytes = 1 << 30
+)
+
+// fileWalk reads the files of one site directory.
+type fileWalk struct {
+	c      *collector
+	out    *InstalledFiles
+	site   string
+	root   *os.Root
+	owners map[string]string // path below the site → normalised project
+	cut    map[string]bool   // lists that reached maxListed
+}
+
+func (c *collector) installedFiles(ctx context.Context) error {
+	out := &InstalledFiles{
+		SuspiciousImports: []string{}, SubprocessInInit: []string{}, NetworkInInit: []string{}, PickleFiles: []string{},
+		PickleAnalysis: []Pickle{}, PthFiles: []PthFile{}, StartupModules: []string{}, UnownedFiles: []string{},
+	}
+	c.predicate.InstalledFileAnalysis = out
+	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1 is found by its name only (.pkl, .pickle and the like)")
+	c.notExamined("installedFileAnalysis of byte code", ".pyc files are not read: the .py beside them is")
+	cut := map[string]bool{}
+	for _, site := range c.env.Sites {
+		root, err := pypi.OpenDir(c.in.Layout, site)
+		if err != nil {
+			c.notExamined("installedFileAnalysis of "+site, "%v", err)
+			continue
+		}
+		w := &fileWalk{c: c, out: out, site: site, root: root, owners: c.owners(site), cut: cut}
+		err = w.walk(ctx)
+		root.Close()
+		if err != nil {
+			return err
+		}
+	}
+	slices.Sort(out.UnownedFiles)
+	return nil
+}
+
+// owners maps the files below a site directory to the project whose RECORD
+// lists them.
+func (c *collector) owners(site string) map[string]string {
+	out := map[string]string{}
+	for _, d := range c.env.Distributions {
+		for _, e := range d.Record {
+			if p, ok := e.Inside(); ok && d.Location == site {
+				out[p] = d.Key
+			}
+		}
+	}
+	return out
+}
+
+func (w *fileWalk) walk(ctx context.Context) error {
+	return fs.WalkDir(w.root.FS(), ".", func(p string, entry fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			w.c.notExamined("installedFileAnalysis of "+path.Join(w.site, p), "%v", err)
+			if entry != nil && entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if entry.IsDir() {
+			return nil
+		}
+		if w.out.TotalFiles++; w.out.TotalFiles > maxWalkFiles {
+			w.c.notExamined("installedFileAnalysis of "+w.site, "more than %d files: the rest was not read", maxWalkFiles)
+			return fs.SkipAll
+		}
+		w.file(p, entry)
+		return nil
+	})
+}
+
+// add appends to a list up to its limit and says when it is reached.
+func (w *fileWalk) add(name string, list *[]string, entry string) {
+	if len(*list) < maxListed {
+		*list = append(*list, entry)
+		return
+	}
+	if !w.cut[name] {
+		w.cut[name] = true
+		w.c.notExamined("installedFileAnalysis."+name, "more than %d entries: the rest is not listed", maxListed)
+	}
+}
+
+func (w *fileWalk) file(p string, entry fs.DirEntry) {
+	full := path.Join(w.site, p)
+	ext := strings.ToLower(path.Ext(p))
+	top := !strings.Contains(p, "/")
+	if w.owners[p] == "" && ext != ".pyc" && !w.generated(p) {
+		w.add("unownedFiles", &w.out.UnownedFiles, full)
+	}
+	if top && (ext == ".pth" || ext == ".start") {
+		w.pth(p, full)
+		return
+	}
+	if !entry.Type().IsRegular() {
+		return // a symlink's target is read where it lies, if that is in the tree
+	}
+	if top && (strings.HasPrefix(p, "sitecustomize.") || strings.HasPrefix(p, "usercustomize.")) {
+		w.add("startupModules", &w.out.StartupModules, full)
+	}
+	switch ext {
+	case ".py", ".pyw":
+		w.python(p, full)
+	case ".pyc", ".pyi":
+	default:
+		w.pickle(p, full, ext)
+	}
+}
+
+// generated reports whether a file belongs to metadata of the older kind, which
+// has no RECORD.
+func (w *fileWalk) generated(p string) bool {
+	dir, _, _ := strings.Cut(p, "/")
+	return strings.HasSuffix(dir, ".egg-info") || strings.HasSuffix(dir, ".egg-link")
+}
+
+func (w *fileWalk) python(p, full string) {
+	data, err := pypi.ReadFile(w.root, p, maxPyFile)
+	if err != nil {
+		w.c.notExamined("installedFileAnalysis of "+full, "%v", err)
+		return
+	}
+	w.out.TotalPyFiles++
+	facts := readSource(data)
+	at := func(o observation, what string) string {
+		return fmt.Sprintf("%s:%d: %s%s", full, o.line, what, suffix(o))
+	}
+	for _, o := range facts.hooks {
+		w.add("suspiciousImports", &w.out.SuspiciousImports, at(o, o.what))
+	}
+	if path.Base(p) != "__init__.py" {
+		return
+	}
+	for _, o := range facts.calls {
+		if isProcessCall(o.what) {
+			w.add("subprocessInInit", &w.out.SubprocessInInit, at(o, o.what))
+		}
+	}
+	last := 0
+	for _, o := range facts.imports {
+		if isNetworkModule(o.what) && o.line != last {
+			last = o.line // one entry for "from socket import a, b"
+			w.add("networkInInit", &w.out.NetworkInInit, at(o, "import "+o.what))
+		}
+	}
+}
+
+// isPickleName reports whether files of this name are pickles by convention.
+func isPickleName(p, ext string) bool {
+	switch ext {
+	case ".pkl", ".pickle", ".pck", ".pcl", ".joblib", ".dill":
+		return true
+	case ".gz":
+		inner := strings.ToLower(path.Ext(strings.TrimSuffix(p, path.Ext(p))))
+		return inner == ".pkl" || inner == ".pickle"
+	}
+	return false
+}
+
+// isModelName reports whether files of this name are archives with pickles.
+func isModelName(ext string) bool {
+	switch ext {
+	case ".pt", ".pth", ".ckpt", ".bin", ".npz", ".mar":
+		return true
+	}
+	return false
+}
+
+// pickle examines a file that is a pickle by name or by its first bytes.
+func (w *fileWalk) pickle(p, full, ext string) {
+	f, err := pypi.OpenFile(w.root, p)
+	if err != nil {
+		w.c.notExamined("installedFileAnalysis.pickleFiles: "+full, "%v", err)
+		return
+	}
+	defer f.Close()
+	var head [4]byte
+	n, _ := f.ReadAt(head[:], 0)
+	magic := n >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5
+	archive := isModelName(ext) && n == 4 && string(head[:]) == "PK\x03\x04"
+	if !isPickleName(p, ext) && !magic && !archive {
+		return
+	}
+	info, err := f.Stat()
+	if err != nil {
+		w.c.notExamined("installedFileAnalysis.pickleFiles: "+full, "%v", err)
+		return
+	}
+	if archive {
+		w.archive(f, full, info.Size())
+		return
+	}
+	var r io.Reader = f
+	if ext == ".gz" {
+		gz, err := gzip.NewReader(f)
+		if err != nil {
+			w.record(Pickle{Path: full, Size: info.Size(), Error: err.Error()})
+			return
+		}
+		r = io.LimitReader(gz, maxPackedBytes)
+	}
+	scan, err := scanPickle(r)
+	if magic && !isPickleName(p, ext) && err != nil && len(scan.ops) == 0 {
+		return // the two bytes were chance: nothing is imported before it breaks
+	}
+	w.record(pickleFacts(full, info.Size(), scan, err))
+}
+
+func (w *fileWalk) record(p Pickle) {
+	w.add("pickleFiles", &w.out.PickleFiles, p.Path)
+	if len(w.out.PickleAnalysis) < maxListed {
+		p.DangerousOps, p.GlobalRefs = list(p.DangerousOps), list(p.GlobalRefs)
+		w.out.PickleAnalysis = append(w.out.PickleAnalysis, p)
+	}
+}
+
+func pickleFacts(name string, size int64, s *pickleScan, err error) Pickle {
+	p := Pickle{
+		Path: name, Size: size, HasReduce: s.ops["REDUCE"], HasGlobal: s.ops["GLOBAL"], HasInst: s.ops["INST"],
+		HasStack: s.ops["STACK_GLOBAL"], DangerousOps: s.dangerousOps(), GlobalRefs: s.refs, IsSafe: err == nil && s.safe(),
+	}
+	switch {
+	case err != nil:
+		p.Error = err.Error()
+	case s.broken:
+		p.Error = "the stack could not be followed"
+	}
+	return p
+}
+
+// archive examines the pickles in a zip file, as model files are.
+func (w *fileWalk) archive(f io.ReaderAt, full string, size int64) {
+	z, err := zip.NewReader(f, size)
+	if err != nil {
+		w.record(Pickle{Path: full, Size: size, Error: err.Error()})
+		return
+	}
+	count := 0
+	for _, m := range z.File {
+		if !strings.HasSuffix(m.Name, ".pkl") {
+			continue
+		}
+		if count++; count > maxZipPickles {
+			w.c.notExamined("installedFileAnalysis.pickleAnalysis of "+full, "more than %d pickles in it", maxZipPickles)
+			return
+		}
+		name := full + "!" + m.Name
+		r, err := m.Open()
+		if err != nil {
+			w.record(Pickle{Path: name, Error: err.Error()})
+			continue
+		}
+		scan, err := scanPickle(io.LimitReader(r, maxPackedBytes))
+		r.Close()
+		w.record(pickleFacts(name, int64(min(m.UncompressedSize64, 1<<62)), scan, err))
+	}
+}
+
+// pth reads a file that the interpreter's start-up executes or adds to the
+// module path (documentation of the site module).
+func (w *fileWalk) pth(p, full string) {
+	out := PthFile{Path: full, Owner: w.owners[p], ExecutableLines: []PthLine{}}
+	defer func() { w.out.PthFiles = append(w.out.PthFiles, out) }()
+	data, err := pypi.ReadFile(w.root, p, maxPthFile)
+	if err != nil {
+		out.Error = err.Error()
+		if errors.Is(err, fs.ErrNotExist) {
+			out.Error = "a link to nothing"
+		}
+		return
+	}
+	sum := sha256.Sum256(data)
+	out.Size, out.SHA256 = int64(len(data)), hex.EncodeToString(sum[:])
+	n := 0
+	for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) {
+		if n++; n > maxPthLines {
+			w.c.notExamined("installedFileAnalysis.pthFiles: "+full, "more than %d lines", maxPthLines)
+			return
+		}
+		line = strings.TrimRight(line, "\r\n")
+		switch {
+		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "":
+		case strings.HasPrefix(line, "import ") || strings.HasPrefix(line, "import\t") || strings.HasSuffix(p, ".start"):
+			out.ExecutableLines = append(out.ExecutableLines, PthLine{Line: n, Text: clip(line), Calls: callsOf(line)})
+		default:
+			out.PathLines = append(out.PathLines, clip(line))
+		}
+	}
+}
+
+func clip(s string) string {
+	if len(s) > maxPthText {
+		s = s[:maxPthText]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// callsOf lists the resolved callees of a line, each once.
+func callsOf(line string) []string {
+	var out []string
+	for _, o := range readSource([]byte(line)).calls {
+		if !slices.Contains(out, o.what) {
+			out = append(out, o.what)
+		}
+	}
+	return out
+}

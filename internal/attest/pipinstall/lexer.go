@@ -1,0 +1,326 @@
+package pipinstall
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// tokenKind is the kind of a Python token, as far as the analysis cares.
+type tokenKind int
+
+const (
+	tokenName tokenKind = iota
+	tokenString
+	tokenNumber
+	tokenOp
+)
+
+// token is one Python token. The text of a string is its value with escapes
+// resolved, without prefix and quotes; an f-string gives its literal parts, and
+// the expressions in it follow as tokens.
+type token struct {
+	kind tokenKind
+	text string
+	line int
+}
+
+// statement is one logical line of Python, or the part of it between two
+// semicolons. Indent is the column of its first token, tabs counted as eight.
+type statement struct {
+	tokens []token
+	indent int
+	line   int
+}
+
+// maxStatementTokens bounds one logical line. Longer ones (tables of data) are
+// cut into pieces, which loses nothing but the context at the cut.
+const maxStatementTokens = 100_000
+
+// maxStringDepth bounds f-strings within f-strings.
+const maxStringDepth = 8
+
+// lexer splits Python source into statements. It knows strings of every
+// prefix, comments, line joining and brackets; it does not check grammar, and
+// accepts every input: what it cannot read becomes operators.
+type lexer struct {
+	src   string
+	pos   int
+	line  int
+	depth int // open brackets
+	out   []token
+}
+
+func newLexer(src []byte) *lexer {
+	text := strings.TrimPrefix(string(src), "\ufeff")
+	return &lexer{src: text, line: 1}
+}
+
+// next returns the next statement; ok is false at the end.
+func (l *lexer) next() (statement, bool) {
+	indent := l.blank()
+	if l.pos >= len(l.src) {
+		return statement{}, false
+	}
+	l.out = nil
+	start := l.line
+	for l.pos < len(l.src) && len(l.out) < maxStatementTokens {
+		c := l.src[l.pos]
+		switch {
+		case c == '\n':
+			l.pos++
+			l.line++
+			if l.depth == 0 {
+				return statement{l.out, indent, start}, true
+			}
+		case c == ';' && l.depth == 0:
+			l.pos++
+			return statement{l.out, indent, start}, true
+		default:
+			l.token(0)
+		}
+	}
+	return statement{l.out, indent, start}, true
+}
+
+// blank skips empty lines and measures the indentation of the next statement.
+func (l *lexer) blank() int {
+	indent := 0
+	for l.pos < len(l.src) {
+		switch l.src[l.pos] {
+		case ' ':
+			indent++
+		case '\t':
+			indent += 8 - indent%8
+		case '\f', '\r':
+		case '\n':
+			l.line++
+			indent = 0
+		case '#':
+			l.comment()
+			continue
+		default:
+			return indent
+		}
+		l.pos++
+	}
+	return indent
+}
+
+func (l *lexer) comment() {
+	for l.pos < len(l.src) && l.src[l.pos] != '\n' {
+		l.pos++
+	}
+}
+
+// token reads one token other than a newline outside brackets.
+func (l *lexer) token(nested int) {
+	c := l.src[l.pos]
+	switch {
+	case c == ' ' || c == '\t' || c == '\r' || c == '\f':
+		l.pos++
+	case c == '\n':
+		l.line++
+		l.pos++
+	case c == '#':
+		l.comment()
+	case c == '\\' && l.pos+1 < len(l.src) && (l.src[l.pos+1] == '\n' || l.src[l.pos+1] == '\r'):
+		l.pos++
+		if l.src[l.pos] == '\r' && l.pos+1 < len(l.src) && l.src[l.pos+1] == '\n' {
+			l.pos++
+		}
+		if l.src[l.pos] == '\n' {
+			l.line++
+		}
+		l.pos++
+	case c == '"' || c == '\'':
+		l.str("", nested)
+	case isNameStart(c):
+		l.name(nested)
+	case c >= '0' && c <= '9':
+		l.number()
+	default:
+		l.op()
+	}
+}
+
+func isNameStart(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= utf8.RuneSelf
+}
+
+func isNamePart(c byte) bool { return isNameStart(c) || c >= '0' && c <= '9' }
+
+func (l *lexer) name(nested int) {
+	start := l.pos
+	for l.pos < len(l.src) && isNamePart(l.src[l.pos]) {
+		l.pos++
+	}
+	text := l.src[start:l.pos]
+	if l.pos < len(l.src) && (l.src[l.pos] == '"' || l.src[l.pos] == '\'') && isStringPrefix(text) {
+		l.str(strings.ToLower(text), nested)
+		return
+	}
+	l.out = append(l.out, token{tokenName, text, l.line})
+}
+
+func isStringPrefix(s string) bool {
+	switch strings.ToLower(s) {
+	case "r", "b", "u", "f", "t", "br", "rb", "fr", "rf", "tr", "rt":
+		return true
+	}
+	return false
+}
+
+func (l *lexer) number() {
+	start := l.pos
+	for l.pos < len(l.src) && (isNamePart(l.src[l.pos]) || l.src[l.pos] == '.') {
+		l.pos++
+	}
+	l.out = append(l.out, token{tokenNumber, l.src[start:l.pos], l.line})
+}
+
+func (l *lexer) op() {
+	c := l.src[l.pos]
+	switch c {
+	case '(', '[', '{':
+		l.depth++
+	case ')', ']', '}':
+		l.depth = max(0, l.depth-1)
+	}
+	l.out = append(l.out, token{tokenOp, l.src[l.pos : l.pos+1], l.line})
+	l.pos++
+}
+
+// str reads a string literal; the position is at its opening quote.
+func (l *lexer) str(prefix string, nested int) {
+	quote := l.src[l.pos : l.pos+1]
+	if strings.HasPrefix(l.src[l.pos:], quote+quote+quote) {
+		quote += quote + quote
+	}
+	l.pos += len(quote)
+	raw := strings.Contains(prefix, "r")
+	formatted := strings.ContainsAny(prefix, "ft") && nested < maxStringDepth
+	at := len(l.out)
+	l.out = append(l.out, token{tokenString, "", l.line})
+	l.out[at].text = l.text(quote, raw, formatted, nested)
+}
+
+// text reads up to the closing quote, or to '}' when quote is "}", the format
+// part of an f-string expression. A single-quoted string ends at a newline: the
+// source is broken there, and the next line starts afresh.
+func (l *lexer) text(quote string, raw, formatted bool, nested int) string {
+	var b strings.Builder
+	start := l.pos
+	flush := func() { b.WriteString(l.src[start:l.pos]) }
+	for l.pos < len(l.src) {
+		c := l.src[l.pos]
+		switch {
+		case strings.HasPrefix(l.src[l.pos:], quote):
+			flush()
+			if quote != "}" {
+				l.pos += len(quote)
+			}
+			return b.String()
+		case c == '\n':
+			if len(quote) == 1 && quote != "}" {
+				flush()
+				return b.String()
+			}
+			l.line++
+			l.pos++
+		case c == '\\' && l.pos+1 < len(l.src):
+			flush()
+			b.WriteString(l.escape(raw))
+			start = l.pos
+		case formatted && strings.HasPrefix(l.src[l.pos:], "{{"):
+			l.pos += 2
+		case formatted && c == '{':
+			flush()
+			l.expression(raw, nested+1)
+			start = l.pos
+		default:
+			l.pos++
+		}
+	}
+	flush()
+	return b.String()
+}
+
+// expression reads {…} of an f-string, its tokens included.
+func (l *lexer) expression(raw bool, nested int) {
+	outer := l.depth
+	l.depth = 0
+	l.pos++
+	for l.pos < len(l.src) {
+		c := l.src[l.pos]
+		if l.depth == 0 && c == ':' && nested < maxStringDepth {
+			l.pos++
+			l.text("}", raw, true, nested)
+			continue
+		}
+		if l.depth == 0 && c == '}' {
+			l.pos++
+			break
+		}
+		l.token(nested)
+	}
+	l.depth = outer
+}
+
+// escape reads a backslash and what belongs to it.
+func (l *lexer) escape(raw bool) string {
+	c := l.src[l.pos+1]
+	if c == '\n' {
+		l.line++
+	}
+	start := l.pos
+	l.pos += 2
+	if raw {
+		return l.src[start:l.pos]
+	}
+	digits := func(n, base int) string {
+		end := l.pos
+		for end < len(l.src) && end-l.pos < n && isDigit(l.src[end], base) {
+			end++
+		}
+		v, err := strconv.ParseUint(l.src[l.pos:end], base, 32)
+		if err != nil {
+			return l.src[start:l.pos]
+		}
+		l.pos = end
+		return string(rune(v))
+	}
+	switch c {
+	case '\n':
+		return ""
+	case 'n':
+		return "\n"
+	case 't':
+		return "\t"
+	case 'r':
+		return "\r"
+	case '\\', '\'', '"':
+		return string(c)
+	case 'x':
+		return digits(2, 16)
+	case 'u':
+		return digits(4, 16)
+	case 'U':
+		return digits(8, 16)
+	}
+	if isDigit(c, 8) {
+		l.pos--
+		return digits(3, 8)
+	}
+	return l.src[start:l.pos]
+}
+
+func isDigit(c byte, base int) bool {
+	switch {
+	case base == 8:
+		return c >= '0' && c <= '7'
+	case base == 16 && (c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'):
+		return true
+	}
+	return c >= '0' && c <= '9'
+}

@@ -1,0 +1,240 @@
+package pipinstall
+
+// Predicate is the pip-install/v0.1 predicate. Field names of the first level
+// and of the older parts are those of the aflock attestation of this type;
+// fields were added, none renamed. An empty list means that nothing was found
+// where all was looked at: what was not looked at is in NotExamined.
+type Predicate struct {
+	// PipVersion and PythonVersion are of the user's interpreter ("23.2.1",
+	// "3.11.7"); empty when the step did not ask it.
+	PipVersion    string `json:"pipVersion"`
+	PythonVersion string `json:"pythonVersion"`
+	// Packages are the distributions installed in the environment, sorted by
+	// normalised name.
+	Packages []Package `json:"packages"`
+	// SetupPyAnalysis has one entry for each setup.py that could be read.
+	SetupPyAnalysis []SetupPy `json:"setupPyAnalysis"`
+	// TotalInstalled is the number of Packages.
+	TotalInstalled int `json:"totalInstalled"`
+	// InstalledFileAnalysis is nil when no site directory could be walked.
+	InstalledFileAnalysis *InstalledFiles `json:"installedFileAnalysis,omitempty"`
+	// PyprojectAnalysis has one entry for each pyproject.toml that could be read.
+	PyprojectAnalysis []Pyproject `json:"pyprojectAnalysis"`
+	// PEP740Verification has one entry for each package from an index.
+	PEP740Verification []PEP740 `json:"pep740Verification"`
+	// Sites are the site directories that were read, absolute inside the sandbox.
+	Sites []string `json:"sites"`
+	// MissingRequirements are requirements in force whose project is not
+	// installed, as "project: requirement", sorted.
+	MissingRequirements []string `json:"missingRequirements,omitempty"`
+	// Problems are metadata that could not be read or understood, sorted.
+	Problems []string `json:"problems,omitempty"`
+	// NotExamined is what this attestor did not look at, and why.
+	NotExamined []NotExamined `json:"notExamined"`
+}
+
+// NotExamined is something that was not looked at.
+type NotExamined struct {
+	// What is a field of the predicate, with the package or file it concerns.
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// Package is one installed distribution.
+type Package struct {
+	// Name and Version are as in its metadata.
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// InstallType is wheel, sdist (everything that was built here, directories
+	// and checkouts included) or editable; empty when the origin is not known.
+	InstallType string `json:"installType"`
+	// Location is the site directory, absolute inside the sandbox.
+	Location string `json:"location"`
+	// Requires are the normalised names of the projects that its requirements
+	// name in this environment with the extras asked for, RequiredBy those of
+	// the installed projects that name it; sorted.
+	Requires   []string `json:"requires"`
+	RequiredBy []string `json:"requiredBy"`
+	HomePage   string   `json:"homePage,omitempty"`
+	Author     string   `json:"author,omitempty"`
+	// License is the SPDX expression, else the first line of the licence field.
+	License string `json:"license,omitempty"`
+	// HasSetupPy and HasCmdClass say, for what was built here, whether there was
+	// a setup.py and whether it replaces installer commands; absent when it is
+	// not known.
+	HasSetupPy  *bool `json:"hasSetupPy,omitempty"`
+	HasCmdClass *bool `json:"hasCmdClass,omitempty"`
+	// Installer is the content of INSTALLER.
+	Installer string `json:"installer,omitempty"`
+	// Requested is true for what the user named.
+	Requested bool `json:"requested"`
+	// Extras are the normalised extras with which it was asked for.
+	Extras []string `json:"extras,omitempty"`
+	// Files is the distribution file it was installed from; empty for a
+	// directory, a checkout or an unknown origin.
+	Files []File `json:"files"`
+	// DirectURL is the URL of a direct requirement, without credentials, Commit
+	// the commit of a checkout.
+	DirectURL string `json:"directUrl,omitempty"`
+	Commit    string `json:"commit,omitempty"`
+	// Summary, Maintainer, RequiresPython, RequiresDist, ProjectURLs and
+	// Classifiers are as in the metadata.
+	Summary        string            `json:"summary,omitempty"`
+	Maintainer     string            `json:"maintainer,omitempty"`
+	RequiresPython string            `json:"requiresPython,omitempty"`
+	RequiresDist   []string          `json:"requiresDist,omitempty"`
+	ProjectURLs    map[string]string `json:"projectUrls,omitempty"`
+	Classifiers    []string          `json:"classifiers,omitempty"`
+	// ImportNames are the modules it offers for import, main ones first.
+	ImportNames []string `json:"importNames"`
+	// EntryPoints are the console and GUI scripts, as "name = module:object".
+	EntryPoints []string `json:"entryPoints,omitempty"`
+	// Generator and Tags are from WHEEL: what built it, and for what.
+	Generator string   `json:"generator,omitempty"`
+	Tags      []string `json:"tags,omitempty"`
+	// RecordedFiles is the number of files in RECORD; 0 without a RECORD.
+	RecordedFiles int `json:"recordedFiles"`
+}
+
+// File is a distribution file.
+type File struct {
+	Filename string `json:"filename"`
+	SHA256   string `json:"sha256,omitempty"`
+	// URL is the true location without credentials; Index the index that offered
+	// it, empty for a direct URL or a local file.
+	URL   string `json:"url,omitempty"`
+	Index string `json:"index,omitempty"`
+	Size  int64  `json:"size,omitempty"` // bytes
+	// UploadTime and Yanked are what the index said; empty when it said nothing.
+	UploadTime string `json:"uploadTime,omitempty"`
+	Yanked     string `json:"yanked,omitempty"`
+	// Witnessed is true when the digest was computed outside the sandbox over the
+	// bytes that were installed; false when the installer claims it.
+	Witnessed bool `json:"witnessed"`
+}
+
+// SetupPy is what static reading of one setup.py shows. Lists are of
+// "line N: what", in order of the lines.
+type SetupPy struct {
+	// Path is the file within its distribution file or directory; Package the
+	// normalised name of the distribution.
+	Path    string `json:"path"`
+	Package string `json:"package"`
+	// SuspiciousCalls are calls of dynamic code, processes, decoders, network.
+	SuspiciousCalls []string `json:"suspiciousCalls"`
+	NetworkImports  []string `json:"networkImports"`
+	// EncodedPayloads is true when a literal of 200 or more characters looks like
+	// base64 or hex; EncodedLines says where.
+	EncodedPayloads bool     `json:"encodedPayloads"`
+	EncodedLines    []string `json:"encodedLines,omitempty"`
+	// FileOperations are writes, removals and literals that name sensitive paths.
+	FileOperations []string `json:"fileOperations"`
+}
+
+// InstalledFiles is what static reading of the installed files shows. Entries
+// of the first three lists are "absolute path:line: what"; "(in a function)"
+// marks what does not run at import.
+type InstalledFiles struct {
+	// SuspiciousImports are uses of interpreter hooks (sys.meta_path,
+	// atexit.register, …) in any module.
+	SuspiciousImports []string `json:"suspiciousImports"`
+	// SubprocessInInit are calls in __init__.py that start a process,
+	// NetworkInInit imports in it of network modules.
+	SubprocessInInit []string `json:"subprocessInInit"`
+	NetworkInInit    []string `json:"networkInInit"`
+	// PickleFiles are files with a pickle's name or first bytes, absolute.
+	PickleFiles []string `json:"pickleFiles"`
+	// PickleAnalysis has one entry a pickle stream.
+	PickleAnalysis []Pickle `json:"pickleAnalysis"`
+	// PthFiles are the files that the interpreter reads at every start.
+	PthFiles []PthFile `json:"pthFiles"`
+	// StartupModules are sitecustomize and usercustomize modules, absolute paths.
+	StartupModules []string `json:"startupModules"`
+	// UnownedFiles are files of the site directories that no RECORD lists (byte
+	// code aside), absolute, sorted.
+	UnownedFiles []string `json:"unownedFiles"`
+	// TotalPyFiles is the number of .py files read; TotalFiles of all files seen.
+	TotalPyFiles int `json:"totalPyFiles"`
+	TotalFiles   int `json:"totalFiles"`
+}
+
+// Pickle is what the opcodes of one pickle file do, found without loading it.
+type Pickle struct {
+	// Path is absolute; a member of an archive is "archive!member".
+	Path string `json:"path"`
+	Size int64  `json:"size"` // bytes
+	// HasReduce, HasGlobal, HasInst and HasStack say whether REDUCE, GLOBAL, INST
+	// and STACK_GLOBAL occur.
+	HasReduce bool `json:"hasReduce"`
+	HasGlobal bool `json:"hasGlobal"`
+	HasInst   bool `json:"hasInst"`
+	HasStack  bool `json:"hasStack"`
+	// DangerousOps are the opcodes that import or call, GlobalRefs the
+	// "module.name" that are imported, in order of first use.
+	DangerousOps []string `json:"dangerousOps"`
+	GlobalRefs   []string `json:"globalRefs"`
+	// IsSafe is true when the file was read to its end and every global is one
+	// that builds plain data.
+	IsSafe bool `json:"isSafe"`
+	// Error is why the file could not be read to its end.
+	Error string `json:"error,omitempty"`
+}
+
+// PthFile is one .pth (or .start) file of a site directory.
+type PthFile struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"` // bytes
+	SHA256 string `json:"sha256,omitempty"`
+	// Owner is the normalised name of the distribution whose RECORD lists it,
+	// empty when none does.
+	Owner string `json:"owner,omitempty"`
+	// ExecutableLines are the lines that the interpreter executes, PathLines the
+	// ones it adds to the module path, each cut at 2,000 characters.
+	ExecutableLines []PthLine `json:"executableLines"`
+	PathLines       []string  `json:"pathLines,omitempty"`
+	// Error is why it could not be read.
+	Error string `json:"error,omitempty"`
+}
+
+// PthLine is one executable line, and the calls in it with resolved names.
+type PthLine struct {
+	Line  int      `json:"line"`
+	Text  string   `json:"text"`
+	Calls []string `json:"calls,omitempty"`
+}
+
+// Pyproject is the build system that one pyproject.toml names.
+type Pyproject struct {
+	// Package is the normalised name of the distribution, Path the file in it.
+	Package string `json:"package"`
+	Path    string `json:"path"`
+	// BuildBackend is empty when the file names none: setuptools is used then.
+	BuildBackend  string   `json:"buildBackend"`
+	BuildRequires []string `json:"buildRequires"`
+	// BackendPath is where an in-tree backend lies.
+	BackendPath []string `json:"backendPath,omitempty"`
+	// IsCustomBackend is true for a backend of the project itself, or one that
+	// is not widely known.
+	IsCustomBackend bool   `json:"isCustomBackend"`
+	Error           string `json:"error,omitempty"`
+}
+
+// PEP740 is what is known of the publish attestations of one distribution file.
+type PEP740 struct {
+	Package string `json:"package"`
+	Version string `json:"version"`
+	// Filename is the distribution file.
+	Filename string `json:"filename,omitempty"`
+	// HasAttestation is true when the index offers attestations; it does not say
+	// that they were verified: Status does.
+	HasAttestation bool   `json:"hasAttestation"`
+	AttestationURL string `json:"attestationUrl,omitempty"`
+	// Status is "not offered", or "offered, not verified".
+	Status string `json:"status"`
+	// The fields below are of a verified attestation; empty otherwise.
+	PublisherKind  string `json:"publisherKind,omitempty"`
+	Repository     string `json:"repository,omitempty"`
+	Workflow       string `json:"workflow,omitempty"`
+	Environment    string `json:"environment,omitempty"`
+	SignerIdentity string `json:"signerIdentity,omitempty"`
+}

@@ -1,0 +1,329 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pip-witness/attestation"
+	"pip-witness/evidence"
+	"pip-witness/internal/check"
+	"pip-witness/internal/interpreter"
+	"pip-witness/internal/report"
+	"pip-witness/internal/seal"
+	"pip-witness/internal/store"
+)
+
+// checkFlags are the flags of `check` that are not pip's.
+type checkFlags struct {
+	python       string
+	policy       string
+	publicKeys   []string
+	key          string
+	evidence     string
+	format       string
+	outputs      []string
+	network      string
+	importEnv    string
+	requirements []string
+	timeout      time.Duration
+	linger       time.Duration
+	keep         bool
+	compress     bool
+	quiet        bool
+	verbose      bool
+	pip          interpreter.Flags
+}
+
+func newCheck(s streams) *cobra.Command {
+	var f checkFlags
+	c := &cobra.Command{
+		Use:   "check REQUIREMENT… | -r FILE | PATH.whl | PATH.tar.gz",
+		Short: "Install and import packages in a sandbox and judge what they did",
+		Long: `Install and import packages in a throw-away environment and sandbox, every
+system call that matters recorded, and judge the signed record by a policy.
+
+Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
+4 not trusted, 5 internal error, 130 interrupted.`,
+		Example: `  pip-witness check requests
+  pip-witness check 'flask>=3' ./dist/mine-1.0-py3-none-any.whl --key key.pem --evidence evidence/`,
+		RunE: func(c *cobra.Command, args []string) error { return runCheck(c, s, f, args) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVarP(&f.requirements, "requirement", "r", nil, "check what the requirements `FILE` lists; repeatable")
+	flags.StringVar(&f.python, "python", interpreter.DefaultPython, "the interpreter to install for and import with")
+	flags.StringVar(&f.policy, "policy", "", "signed policy to judge by (default: the built-in one)")
+	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy")
+	flags.StringVar(&f.key, "key", "", "private key `FILE` to sign the evidence with (default: one made for this run)")
+	flags.StringVar(&f.evidence, "evidence", "", "directory for the evidence (default: a new one below the state directory)")
+	flags.StringVar(&f.format, "format", "text", "what to print: text or json")
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
+	flags.StringVar(&f.network, "network", check.NetworkIndex, "what the installer reaches: index, none or host-unsafe")
+	flags.StringVar(&f.importEnv, "import-env", "both", "import as on a plain machine, on a CI runner, or both: plain, ci, both")
+	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time limit for the install and for each import")
+	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how long threads and processes are watched after the import")
+	flags.BoolVar(&f.keep, "keep", false, "keep the throw-away environment")
+	flags.BoolVar(&f.compress, "compress", false, "store the evidence compressed (zstd)")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
+	pipFlags(c, &f.pip)
+	return c
+}
+
+// pipFlags are pip's own options under their own names.
+func pipFlags(c *cobra.Command, p *interpreter.Flags) {
+	flags := c.Flags()
+	flags.StringArrayVarP(&p.Constraints, "constraint", "c", nil, "pip: constraints `FILE`; repeatable")
+	flags.StringVarP(&p.IndexURL, "index-url", "i", "", "pip: base `URL` of the index")
+	flags.StringArrayVar(&p.ExtraIndexURLs, "extra-index-url", nil, "pip: further index `URL`; repeatable")
+	flags.StringArrayVarP(&p.FindLinks, "find-links", "f", nil, "pip: `URL` or path with links to archives; repeatable")
+	flags.BoolVar(&p.NoIndex, "no-index", false, "pip: use no index")
+	flags.StringArrayVar(&p.TrustedHosts, "trusted-host", nil, "pip: `HOST` that needs no valid certificate; repeatable")
+	flags.StringVar(&p.Cert, "cert", "", "pip: certificate bundle `FILE`")
+	flags.StringVar(&p.ClientCert, "client-cert", "", "pip: client certificate `FILE`")
+	flags.StringVar(&p.Proxy, "proxy", "", "pip: proxy `URL`")
+	flags.StringArrayVar(&p.NoBinary, "no-binary", nil, "pip: build these from source: names, :all: or :none:")
+	flags.StringArrayVar(&p.OnlyBinary, "only-binary", nil, "pip: take wheels only of these: names, :all: or :none:")
+	flags.BoolVar(&p.Pre, "pre", false, "pip: include pre-releases")
+	flags.BoolVar(&p.PreferBinary, "prefer-binary", false, "pip: prefer older wheels over newer sdists")
+	flags.BoolVar(&p.NoDeps, "no-deps", false, "pip: do not install dependencies")
+	flags.BoolVar(&p.RequireHashes, "require-hashes", false, "pip: require a hash of every requirement")
+	flags.BoolVar(&p.NoBuildIsolation, "no-build-isolation", false, "pip: build without isolation")
+	flags.BoolVar(&p.IgnoreRequiresPython, "ignore-requires-python", false, "pip: ignore Requires-Python")
+}
+
+func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
+	ctx := c.Context()
+	started := time.Now()
+	if err := f.validate(args); err != nil {
+		return err
+	}
+	outputs, err := parseOutputs(f.outputs)
+	if err != nil {
+		return err
+	}
+	judgement, ephemeral, err := f.judgement()
+	if err != nil {
+		return err
+	}
+	cache, err := os.UserCacheDir()
+	if err == nil {
+		cache = filepath.Join(cache, "pip-witness", "files")
+	}
+	workDir, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("find the current directory: %w", err)
+	}
+	progress := newProgress(s.err, f.quiet)
+	observation, err := check.Observe(ctx, check.Request{
+		Requirements: args, RequirementFiles: f.requirements, Flags: f.pip, Python: f.python, Network: f.network,
+		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cache, Keep: f.keep,
+		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Progress: progress.show,
+	})
+	progress.end()
+	if err != nil {
+		return err
+	}
+	if judgement.Directory == "" {
+		if judgement.Directory, err = defaultEvidence(args, f.requirements, started); err != nil {
+			return err
+		}
+	}
+	result, err := check.Judge(ctx, observation, judgement)
+	if err != nil {
+		return err
+	}
+	observation.Timings["total"] = time.Since(started).Seconds()
+	outcome := report.Outcome{
+		Result: result, Timings: observation.Timings, Evidence: judgement.Directory, Problems: observation.Problems,
+		Requested: requested(args, f.requirements), Ephemeral: ephemeral, Next: nextCommand(judgement.Directory, f),
+	}
+	if observation.Directory != "" {
+		outcome.Problems = append(outcome.Problems, "the throw-away environment was kept: "+observation.Directory)
+	}
+	if err := render(s, outcome, f.format, f.verbose, outputs); err != nil {
+		return err
+	}
+	return exit(result.ExitCode())
+}
+
+func (f checkFlags) validate(args []string) error {
+	oneOf := func(flag, value string, allowed ...string) error {
+		if !slices.Contains(allowed, value) {
+			return usage("choose one of them", "--%s %q: want %s", flag, value, strings.Join(allowed, ", "))
+		}
+		return nil
+	}
+	if err := oneOf("format", f.format, "text", "json"); err != nil {
+		return err
+	}
+	if err := oneOf("network", f.network, check.NetworkIndex, check.NetworkNone, check.NetworkHost); err != nil {
+		return err
+	}
+	if err := oneOf("import-env", f.importEnv, "plain", "ci", "both"); err != nil {
+		return err
+	}
+	if f.timeout <= 0 || f.linger < 0 {
+		return usage("give a duration such as 5m", "--timeout has to be more than 0, --linger at least 0")
+	}
+	if f.policy == "" && len(f.publicKeys) > 0 {
+		return usage("add --policy FILE", "--public-key is for a --policy; the built-in policy is signed for each run")
+	}
+	return nil
+}
+
+func environments(name string) []string {
+	if name == "both" {
+		return []string{"plain", "ci"}
+	}
+	return []string{name}
+}
+
+// judgement reads keys and policy before anything runs, so that a bad one fails
+// at once.
+func (f checkFlags) judgement() (check.Judgement, bool, error) {
+	j := check.Judgement{Directory: f.evidence, Compress: f.compress}
+	var err error
+	if f.key == "" {
+		j.Key, err = seal.Ephemeral()
+	} else {
+		j.Key, err = seal.LoadPrivateKey(f.key)
+	}
+	if err != nil {
+		return j, false, badInput(err)
+	}
+	if f.policy == "" {
+		return j, f.key == "", nil
+	}
+	if len(f.publicKeys) == 0 {
+		return j, false, usage("add --public-key FILE, the key of whoever signed the policy", "--policy %q needs --public-key", f.policy)
+	}
+	if j.Policy, err = store.ReadFile(f.policy); err != nil {
+		return j, false, badInput(err)
+	}
+	if j.PolicyKeys, err = loadPublicKeys(f.publicKeys); err != nil {
+		return j, false, err
+	}
+	return j, f.key == "", nil
+}
+
+func loadPublicKeys(paths []string) ([]attestation.Verifier, error) {
+	var keys []attestation.Verifier
+	for _, path := range paths {
+		key, err := seal.LoadPublicKey(path)
+		if err != nil {
+			return nil, badInput(err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// badInput marks an error as one of what was given.
+func badInput(err error) error { return &exitError{code: exitUsage, err: err} }
+
+// defaultEvidence is a new directory below the user's state directory.
+func defaultEvidence(args, files []string, started time.Time) (string, error) {
+	state := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(state) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", usage("give --evidence DIR", "no directory for the evidence: %w", err)
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	parent := filepath.Join(state, "pip-witness")
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", fmt.Errorf("make the evidence directory: %w", err)
+	}
+	name := "check"
+	if len(args) > 0 {
+		name = filepath.Base(args[0])
+	} else if len(files) > 0 {
+		name = filepath.Base(files[0])
+	}
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return -1
+	}, name)
+	dir, err := os.MkdirTemp(parent, started.UTC().Format("20060102-150405")+"-"+name+"-")
+	if err != nil {
+		return "", fmt.Errorf("make the evidence directory: %w", err)
+	}
+	return dir, nil
+}
+
+func requested(args, files []string) []string {
+	var all []string
+	for _, a := range args {
+		all = append(all, evidence.RedactURL(a))
+	}
+	for _, f := range files {
+		all = append(all, "-r "+f)
+	}
+	return all
+}
+
+// nextCommand verifies the same evidence again.
+func nextCommand(dir string, f checkFlags) string {
+	key, trust := filepath.Join(dir, store.PolicyKeyFile), ""
+	if f.policy != "" {
+		key = strings.Join(f.publicKeys, " --public-key ")
+	} else if f.key == "" {
+		return fmt.Sprintf("pip-witness verify --trust-embedded %s", dir)
+	}
+	return fmt.Sprintf("pip-witness verify --policy %s --public-key %s%s %s", filepath.Join(dir, store.PolicyFile), key, trust, dir)
+}
+
+// parseOutputs reads FORMAT=FILE.
+func parseOutputs(values []string) ([][2]string, error) {
+	var outputs [][2]string
+	for _, v := range values {
+		format, file, ok := strings.Cut(v, "=")
+		if !ok || file == "" || format != "text" && format != "json" {
+			return nil, usage("write for example -o json=verdict.json", "-o %q: want text=FILE or json=FILE", v)
+		}
+		outputs = append(outputs, [2]string{format, file})
+	}
+	return outputs, nil
+}
+
+// render prints the outcome and writes the further outputs.
+func render(s streams, o report.Outcome, format string, verbose bool, outputs [][2]string) error {
+	style := report.Style{Color: colored(s.out), Verbose: verbose, Solution: solutions()}
+	write := func(format string, style report.Style) (string, error) {
+		var text strings.Builder
+		var err error
+		if format == "json" {
+			err = report.JSON(&text, o)
+		} else {
+			err = report.Text(&text, o, style)
+		}
+		return text.String(), err
+	}
+	for _, out := range outputs {
+		plain := style
+		plain.Color = false
+		text, err := write(out[0], plain)
+		if err != nil {
+			return err
+		}
+		if err := store.WriteFile(out[1], []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	text, err := write(format, style)
+	if err != nil {
+		return err
+	}
+	_, err = s.out.Write([]byte(text))
+	return err
+}

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pip-witness/internal/seal"
+)
+
+func newKeygen(s streams) *cobra.Command {
+	var out, kind string
+	c := &cobra.Command{
+		Use:   "keygen --out key.pem",
+		Short: "Make a key pair to sign evidence and policies with",
+		Long: `Make a key pair: the private key (PKCS#8 PEM, mode 0600) in the named file, the
+public key (PKIX PEM) beside it with the ending .pub. Existing files are never
+overwritten. The key id is printed.`,
+		Example: "  pip-witness keygen --out key.pem",
+		Args:    exactly(0, "it takes flags only"),
+		RunE: func(*cobra.Command, []string) error {
+			if out == "" {
+				return usage("for example --out key.pem", "--out is required")
+			}
+			if kind != seal.Ed25519 && kind != seal.ECDSAP256 {
+				return usage("choose one of them", "--type %q: want %s or %s", kind, seal.Ed25519, seal.ECDSAP256)
+			}
+			key, err := seal.GenerateKey(kind)
+			if err != nil {
+				return err
+			}
+			public := strings.TrimSuffix(out, filepath.Ext(out)) + ".pub"
+			if err := key.Write(out, public); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.out, "%s\n", key.KeyID())
+			fmt.Fprintf(s.err, "private key %s, public key %s\n", out, public)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "`FILE` for the private key")
+	c.Flags().StringVar(&kind, "type", seal.Ed25519, "ed25519 or ecdsa-p256")
+	return c
+}

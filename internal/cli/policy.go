@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pip-witness/attestation"
+	"pip-witness/internal/seal"
+	"pip-witness/internal/store"
+	"pip-witness/policy"
+	"pip-witness/rules"
+)
+
+func newPolicy(s streams) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "policy",
+		Short: "Make, sign and show policies",
+		Example: `  pip-witness policy init -o policy.src.json
+  pip-witness policy compile policy.src.json --functionary key.pub -o policy.compiled.json
+  pip-witness policy sign policy.compiled.json --key key.pem -o policy.json`,
+		Args: atLeast(1, "choose init, compile, sign or show"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return usage("see `pip-witness policy --help`", "policy: no command %q", args[0])
+		},
+	}
+	c.AddCommand(newPolicyInit(s), newPolicyCompile(s), newPolicySign(s), newPolicyShow(s))
+	return c
+}
+
+// emit writes to the file, or to standard output when none is named.
+func emit(s streams, path string, data []byte) error {
+	if path == "" {
+		_, err := s.out.Write(data)
+		return err
+	}
+	return store.WriteFile(path, data, 0o644)
+}
+
+func newPolicyInit(s streams) *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:     "init [-o FILE]",
+		Short:   "Write the source of the built-in policy, to be changed",
+		Example: "  pip-witness policy init -o policy.src.json",
+		Args:    exactly(0, "it takes flags only"),
+		RunE: func(*cobra.Command, []string) error {
+			if out != "" {
+				if _, err := os.Lstat(out); err == nil {
+					return usage("choose another name, or remove it first", "%q exists", out)
+				}
+			}
+			return emit(s, out, policy.Builtin())
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
+	return c
+}
+
+func newPolicyCompile(s streams) *cobra.Command {
+	var out, expires, indicators string
+	var functionaries []string
+	c := &cobra.Command{
+		Use:   "compile SRC --functionary KEY.pub…",
+		Short: "Resolve a policy's types, modules and keys into one self-contained document",
+		Long: `Resolve short attestation types, link each rule module with its library and
+indicator data, and put the functionaries' keys where the source says "...".`,
+		Example: "  pip-witness policy compile policy.src.json --functionary key.pub --expires 2027-12-31 -o policy.compiled.json",
+		Args:    exactly(1, "name the source file"),
+		RunE: func(c *cobra.Command, args []string) error {
+			options := policy.Options{Modules: rules.FS, Now: time.Now().UTC()}
+			src, err := store.ReadFile(args[0])
+			if err != nil {
+				return badInput(err)
+			}
+			if options.Functionaries, err = loadFunctionaries(functionaries); err != nil {
+				return err
+			}
+			if options.Expires, err = parseDate(expires); err != nil {
+				return err
+			}
+			if indicators != "" {
+				if options.Indicators, err = loadIndicators(indicators); err != nil {
+					return err
+				}
+			}
+			dir := filepath.Dir(args[0])
+			options.ReadFile = func(path string) ([]byte, error) {
+				if !filepath.IsAbs(path) {
+					path = filepath.Join(dir, path)
+				}
+				return store.ReadFile(path)
+			}
+			compiled, err := policy.Compile(c.Context(), src, options)
+			if err != nil {
+				return badInput(err)
+			}
+			data, err := compiled.Marshal()
+			if err != nil {
+				return err
+			}
+			return emit(s, out, data)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVar(&functionaries, "functionary", nil, "public key `FILE` of who may sign evidence; repeatable")
+	flags.StringVar(&expires, "expires", "", "`DATE` the policy is valid until, YYYY-MM-DD or RFC 3339 (default: the source's, else one year)")
+	flags.StringVar(&indicators, "indicators", "", "further indicators, a YAML `FILE`")
+	flags.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
+	return c
+}
+
+func loadFunctionaries(paths []string) ([]attestation.PublicKey, error) {
+	var keys []attestation.PublicKey
+	for _, path := range paths {
+		key, err := seal.LoadPublicKey(path)
+		if err != nil {
+			return nil, badInput(err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func loadIndicators(path string) (map[string]any, error) {
+	data, err := store.ReadFile(path)
+	if err != nil {
+		return nil, badInput(err)
+	}
+	indicators, err := policy.ParseIndicators(data)
+	if err != nil {
+		return nil, badInput(fmt.Errorf("%q: %w", path, err))
+	}
+	return indicators, nil
+}
+
+// parseDate reads a date (the end of that day) or a time; empty is zero.
+func parseDate(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day.Add(24*time.Hour - time.Second), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, usage("write for example 2027-12-31", "--expires %q is no date", text)
+	}
+	return at.UTC(), nil
+}
+
+func newPolicySign(s streams) *cobra.Command {
+	var out, key string
+	c := &cobra.Command{
+		Use:     "sign FILE --key K",
+		Short:   "Sign a compiled policy",
+		Example: "  pip-witness policy sign policy.compiled.json --key key.pem -o policy.json",
+		Args:    exactly(1, "name the compiled policy"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if key == "" {
+				return usage("make one with `pip-witness keygen --out key.pem`", "--key is required")
+			}
+			private, err := seal.LoadPrivateKey(key)
+			if err != nil {
+				return badInput(err)
+			}
+			compiled, err := store.ReadFile(args[0])
+			if err != nil {
+				return badInput(err)
+			}
+			envelope, err := policy.Sign(c.Context(), compiled, private)
+			if err != nil {
+				return badInput(err)
+			}
+			data, err := envelope.Marshal()
+			if err != nil {
+				return err
+			}
+			return emit(s, out, data)
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "private key `FILE`")
+	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
+	return c
+}
+
+func newPolicyShow(s streams) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:     "show FILE",
+		Short:   "Show what a policy asks for, signed or compiled",
+		Example: "  pip-witness policy show policy.json",
+		Args:    exactly(1, "name the policy"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := store.ReadFile(args[0])
+			if err != nil {
+				return badInput(err)
+			}
+			payload, signers := data, []string(nil)
+			if envelope, err := attestation.ParseEnvelope(data); err == nil {
+				payload = envelope.Payload
+				for _, sig := range envelope.Signatures {
+					signers = append(signers, sig.KeyID)
+				}
+			}
+			p, err := policy.Parse(payload)
+			if err != nil {
+				return badInput(fmt.Errorf("%q: %w", args[0], err))
+			}
+			if format == "json" {
+				encoder := json.NewEncoder(s.out)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(p)
+			}
+			return showPolicy(s, p, signers)
+		},
+	}
+	c.Flags().StringVar(&format, "format", "text", "text, or json for the compiled document")
+	return c
+}
+
+func showPolicy(s streams, p *policy.Policy, signers []string) error {
+	var text strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	if len(signers) == 0 {
+		line("not signed")
+	}
+	for _, id := range signers {
+		line("signed by (not checked)  %s", id)
+	}
+	line("expires                  %s", p.Expires.UTC().Format(time.RFC3339))
+	line("fails on                 %s and above", p.Threshold())
+	order, err := p.Order()
+	if err != nil {
+		return badInput(err)
+	}
+	for _, name := range order {
+		step := p.Steps[name]
+		line("\nstep %s", name)
+		for _, f := range step.Functionaries {
+			line("  functionary  %s %s", f.Type, f.PublicKeyID)
+		}
+		if len(step.AttestationsFrom) > 0 {
+			line("  reads        %s", strings.Join(step.AttestationsFrom, ", "))
+		}
+		for _, a := range step.Attestations {
+			line("  attestation  %s", a.Type)
+			for _, m := range a.RegoPolicies {
+				line("    module     %s", m.Name)
+			}
+		}
+	}
+	for _, e := range p.Exceptions {
+		line("\nexception %s until %s: %s", e.Rule, e.Expires.UTC().Format(time.DateOnly), e.Reason)
+	}
+	_, err = s.out.Write([]byte(text.String()))
+	return err
+}

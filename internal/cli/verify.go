@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pip-witness/attestation"
+	"pip-witness/internal/report"
+	"pip-witness/internal/seal"
+	"pip-witness/internal/store"
+	"pip-witness/verify"
+)
+
+type verifyFlags struct {
+	policy        string
+	publicKeys    []string
+	artifacts     []string
+	format        string
+	outputs       []string
+	trustEmbedded bool
+	timeout       time.Duration
+	verbose       bool
+}
+
+func newVerify(s streams) *cobra.Command {
+	var f verifyFlags
+	c := &cobra.Command{
+		Use:   "verify --policy FILE --public-key FILE EVIDENCE…",
+		Short: "Judge stored evidence again",
+		Long: `Judge evidence by a signed policy. EVIDENCE are collections (DSSE envelopes or
+Sigstore bundles, plain or zstd) or directories that ` + "`check`" + ` wrote. Nothing is
+executed and nothing is fetched.
+
+Without --public-key the key that lies beside the evidence is used: that proves
+only that the evidence agrees with itself, so the verdict is untrusted unless
+--trust-embedded says otherwise.`,
+		Example: `  pip-witness verify --policy policy.json --public-key policy.pub evidence/
+  pip-witness verify --trust-embedded evidence/`,
+		Args: atLeast(1, "name evidence files or a directory"),
+		RunE: func(c *cobra.Command, args []string) error { return runVerify(c, s, f, args) },
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.policy, "policy", "", "signed policy `FILE` (default: policy.json of the evidence directory)")
+	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy; repeatable")
+	flags.StringArrayVar(&f.artifacts, "artifact", nil, "distribution `FILE` that the evidence has to be about; repeatable")
+	flags.StringVar(&f.format, "format", "text", "what to print: text or json")
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
+	flags.BoolVar(&f.trustEmbedded, "trust-embedded", false, "trust the key that lies beside the evidence")
+	flags.DurationVar(&f.timeout, "eval-timeout", 30*time.Second, "time limit for each rule module")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
+	return c
+}
+
+func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error {
+	if f.format != "text" && f.format != "json" {
+		return usage("choose one of them", "--format %q: want text, json", f.format)
+	}
+	outputs, err := parseOutputs(f.outputs)
+	if err != nil {
+		return err
+	}
+	request := verify.Request{TrustEmbedded: f.trustEmbedded, Now: time.Now().UTC(), EvalTimeout: f.timeout}
+	if request.PolicyKeys, err = loadPublicKeys(f.publicKeys); err != nil {
+		return err
+	}
+	for _, path := range args {
+		if err := addEvidence(&request, path, f.policy == ""); err != nil {
+			return err
+		}
+	}
+	if f.policy != "" {
+		if request.PolicyEnvelope, err = store.ReadFile(f.policy); err != nil {
+			return badInput(err)
+		}
+	}
+	if request.PolicyEnvelope == nil {
+		return usage("give --policy FILE", "there is no %s beside the evidence", store.PolicyFile)
+	}
+	for _, path := range f.artifacts {
+		subject, err := artifact(path)
+		if err != nil {
+			return badInput(err)
+		}
+		request.Artifacts = append(request.Artifacts, subject)
+	}
+	result, err := verify.Verify(c.Context(), request)
+	if err != nil {
+		return err
+	}
+	if err := render(s, report.Outcome{Result: result}, f.format, f.verbose, outputs); err != nil {
+		return err
+	}
+	return exit(result.ExitCode())
+}
+
+// addEvidence adds a file, or the collections of an evidence directory with the
+// policy and key that lie there.
+func addEvidence(request *verify.Request, path string, wantPolicy bool) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return badInput(fmt.Errorf("read evidence: %w", err))
+	}
+	if !info.IsDir() {
+		return addCollection(request, path)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return badInput(fmt.Errorf("read evidence: %w", err))
+	}
+	found := false
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case e.IsDir(), filepath.Ext(name) != ".json", strings.HasSuffix(name, ".sigstore.json"),
+			name == store.SBOMFile, name == store.SLSAFile, name == store.VerdictFile, name == store.PolicyFile:
+			continue
+		}
+		found = true
+		if err := addCollection(request, filepath.Join(path, name)); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return usage("name a directory that `pip-witness check` wrote", "no evidence in %q", path)
+	}
+	return addEmbedded(request, path, wantPolicy)
+}
+
+// addEmbedded takes the policy and its key from an evidence directory.
+func addEmbedded(request *verify.Request, dir string, wantPolicy bool) error {
+	if name := filepath.Join(dir, store.PolicyFile); wantPolicy {
+		data, err := store.ReadFile(name)
+		if err != nil && !os.IsNotExist(err) {
+			return badInput(err)
+		}
+		request.PolicyEnvelope = data
+	}
+	key := filepath.Join(dir, store.PolicyKeyFile)
+	if _, err := os.Stat(key); err != nil {
+		return nil
+	}
+	public, err := seal.LoadPublicKey(key)
+	if err != nil {
+		return badInput(err)
+	}
+	request.EmbeddedKeys = append(request.EmbeddedKeys, public)
+	return nil
+}
+
+func addCollection(request *verify.Request, path string) error {
+	data, err := store.ReadFile(path)
+	if err != nil {
+		return badInput(err)
+	}
+	request.Collections = append(request.Collections, verify.Document{Name: path, Data: data})
+	return nil
+}
+
+func artifact(path string) (attestation.Subject, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return attestation.Subject{}, fmt.Errorf("read artifact: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return attestation.Subject{}, fmt.Errorf("read artifact %q: %w", path, err)
+	}
+	return attestation.Subject{Name: filepath.Base(path), Digest: map[string]string{"sha256": hex.EncodeToString(h.Sum(nil))}}, nil
+}

@@ -1,0 +1,180 @@
+package pypi
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"pip-witness/evidence"
+)
+
+// Graph is who depends on whom among installed distributions.
+type Graph struct {
+	// Requires maps each installed project (normalised) to the projects that its
+	// requirements name in this environment, installed or not, sorted.
+	Requires map[string][]string
+	// Extras are the extras with which each project was asked for, normalised,
+	// sorted: by the user, and by the requirements of others.
+	Extras map[string][]string
+	// Missing are requirements in force whose project is not installed, as
+	// "name: requirement", sorted.
+	Missing []string
+	// Problems are requirements that could not be parsed or evaluated, sorted.
+	Problems []string
+}
+
+// Edges returns the installed projects that an installed project depends on, sorted.
+func (g *Graph) Edges(key string) []string {
+	var out []string
+	for _, dep := range g.Requires[key] {
+		if _, ok := g.Requires[dep]; ok {
+			out = append(out, dep)
+		}
+	}
+	return out
+}
+
+// RequiredBy inverts [Graph.Edges]: the installed projects that depend on key, sorted.
+func (g *Graph) RequiredBy(key string) []string {
+	var out []string
+	for _, from := range slices.Sorted(maps.Keys(g.Requires)) {
+		if slices.Contains(g.Requires[from], key) {
+			out = append(out, from)
+		}
+	}
+	return out
+}
+
+// Dependencies evaluates the requirements of every distribution in the marker
+// environment env. extras are the extras that the user asked for by project;
+// extras asked for by requirements in force are added until nothing changes.
+func Dependencies(installed Environment, env map[string]string, extras map[string][]string) Graph {
+	w := &graphWalk{env: env, extras: map[string]map[string]bool{}, edges: map[string]map[string]bool{},
+		reqs: map[string][]Requirement{}, problems: map[string]bool{}, missing: map[string]bool{}}
+	for _, d := range installed.Distributions {
+		if w.edges[d.Key] != nil {
+			continue // a second copy is not the one that is imported
+		}
+		w.edges[d.Key] = map[string]bool{}
+		for _, text := range d.Metadata.RequiresDist {
+			r, err := ParseRequirement(text)
+			if err != nil {
+				w.problems[fmt.Sprintf("%s: %v", d.Key, err)] = true
+				continue
+			}
+			w.reqs[d.Key] = append(w.reqs[d.Key], r)
+		}
+	}
+	for name, list := range extras {
+		for _, e := range list {
+			w.ask(Normalize(name), e)
+		}
+	}
+	queue := slices.Sorted(maps.Keys(w.edges))
+	for len(queue) > 0 {
+		queue = append(queue[1:], w.visit(queue[0])...)
+	}
+	return w.graph()
+}
+
+// graphWalk is the state of [Dependencies].
+type graphWalk struct {
+	env               map[string]string
+	reqs              map[string][]Requirement
+	extras, edges     map[string]map[string]bool
+	problems, missing map[string]bool
+}
+
+// ask notes that a project is wanted with an extra, and reports whether that is new.
+func (w *graphWalk) ask(key, extra string) bool {
+	extra = Normalize(extra)
+	if w.extras[key][extra] {
+		return false
+	}
+	if w.extras[key] == nil {
+		w.extras[key] = map[string]bool{}
+	}
+	w.extras[key][extra] = true
+	return true
+}
+
+// visit evaluates the requirements of one project and returns the projects
+// that it asks for with an extra not asked for before: they are visited again.
+func (w *graphWalk) visit(key string) (again []string) {
+	extras := slices.Sorted(maps.Keys(w.extras[key]))
+	for _, r := range w.reqs[key] {
+		ok, err := r.Marker.EvalExtras(w.env, extras)
+		if err != nil {
+			w.problems[fmt.Sprintf("%s: requirement %q: %v", key, r, err)] = true
+			continue
+		}
+		if !ok {
+			continue
+		}
+		dep := Normalize(r.Name)
+		if dep != key {
+			w.edges[key][dep] = true
+			if w.edges[dep] == nil {
+				w.missing[fmt.Sprintf("%s: %s", key, r)] = true
+			}
+		}
+		for _, e := range r.Extras {
+			if w.ask(dep, e) && w.edges[dep] != nil {
+				again = append(again, dep)
+			}
+		}
+	}
+	return again
+}
+
+func (w *graphWalk) graph() Graph {
+	g := Graph{Requires: map[string][]string{}, Extras: map[string][]string{}}
+	for key, deps := range w.edges {
+		g.Requires[key] = slices.Sorted(maps.Keys(deps))
+	}
+	for key, list := range w.extras {
+		if w.edges[key] != nil {
+			g.Extras[key] = slices.Sorted(maps.Keys(list))
+		}
+	}
+	g.Missing = slices.Sorted(maps.Keys(w.missing))
+	g.Problems = slices.Sorted(maps.Keys(w.problems))
+	return g
+}
+
+// RequestedExtras collects the extras that the user asked for: from the
+// installer's report and from the requirements themselves. Either may be nil.
+func RequestedExtras(install *evidence.Installation, report *Report) map[string][]string {
+	out := map[string][]string{}
+	add := func(name string, extras []string) {
+		if key := Normalize(name); len(extras) > 0 {
+			out[key] = append(out[key], extras...)
+		}
+	}
+	if report != nil {
+		for _, item := range report.Install {
+			add(item.Metadata.Name, item.RequestedExtras)
+		}
+	}
+	if install != nil {
+		for _, text := range install.Requirements {
+			if r, err := ParseRequirement(text); err == nil {
+				add(r.Name, r.Extras)
+			}
+		}
+	}
+	return out
+}
+
+// MarkerEnvironment returns the marker variables of the interpreter, or the ones
+// that the installer reported where the interpreter was not asked. It is empty
+// when neither is known.
+func MarkerEnvironment(install *evidence.Installation, report *Report) map[string]string {
+	if install != nil && len(install.Interpreter.MarkerEnv) > 0 {
+		return install.Interpreter.MarkerEnv
+	}
+	if report != nil {
+		return report.Environment
+	}
+	return nil
+}

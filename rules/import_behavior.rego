@@ -1,0 +1,698 @@
+# METADATA
+# title: What an import does
+# description: >-
+#   An import loads modules. Connections, credentials, programs, changes of files
+#   and security-relevant system calls are judged here against what the
+#   installation did and what honest packages do. The five rule ids of the
+#   specification's example keep their names.
+# related_resources:
+#   - ref: https://attack.mitre.org/techniques/T1195/002/
+package pip_witness.import_behavior
+
+import data.pip_witness.indicators.import_behavior as known
+import data.pip_witness.indicators.network
+import data.pip_witness.lib.connections
+import data.pip_witness.lib.coverage
+import data.pip_witness.lib.credentials
+import data.pip_witness.lib.process
+import data.pip_witness.lib.startup
+import data.pip_witness.lib.text
+
+import rego.v1
+
+# METADATA
+# title: A connection at import
+# description: >-
+#   Importing contacted a peer, of any family and by any call. Peers of the
+#   installation are not left out: an sdist could have contacted its server then
+#   to be trusted now.
+# custom:
+#   id: IMPORT_NEW_CONNECTION
+#   severity: CRITICAL
+#   attack: T1071
+#   incidents: [litellm 1.82.7, telnyx, mistralai 2.4.6, durabletask]
+#   false_positives: Telemetry agents of known distributions, which are MEDIUM.
+#   solution: Do not use it until its owner explains the connection; waive a known peer by an exception.
+#   needs: connections of connect, sendto, sendmsg and sendmmsg
+deny contains msg if {
+	some contact in connections.contacts
+	msg := sprintf(
+		"%s:IMPORT_NEW_CONNECTION: %s contacted %s (%s)%s; an import needs no network",
+		[_contact_severity(contact), contact.process, connections.peer(contact), text.safe(contact.syscall), _installed_too(contact)],
+	)
+}
+
+# METADATA
+# title: Credentials at import
+# description: Importing opened, listed or tried to open a path that holds credentials, whether or not the installation did too.
+# custom:
+#   id: IMPORT_CRED_ACCESS
+#   severity: CRITICAL
+#   attack: T1552.001
+#   incidents: [litellm 1.82.7, xinference, lightning]
+#   false_positives: A look at the user's settings is LOW or MEDIUM.
+#   solution: Do not use it; if it ran outside a sandbox, replace what it could read.
+#   needs: opened files, failed opens of watched paths
+deny contains msg if {
+	some access in credentials.accesses
+	access.rule != "CRED_PROC_ENVIRON"
+	msg := credentials.message(access, "IMPORT_CRED_ACCESS", "an import has no business with credentials")
+}
+
+# METADATA
+# title: A program at import
+# description: >-
+#   Importing started a program that is none of those honest libraries ask about
+#   the machine. Python itself is no exception. A fork that runs on as the same
+#   program is MEDIUM.
+# custom:
+#   id: IMPORT_NEW_PROCESS
+#   severity: HIGH
+#   attack: T1059
+#   incidents: [litellm 1.82.7, telnyx, xinference, mistralai 2.4.6]
+#   false_positives: Libraries that ask a tool for its version; waive them by an exception.
+#   solution: Find out what the program is for before using the package.
+#   needs: processes with parents, arguments of programs
+deny contains msg if {
+	some index in _strangers
+	proc := input.processes[index]
+	some image in process.images(proc)
+	not _ordinary(image)
+	msg := sprintf(
+		"HIGH:IMPORT_NEW_PROCESS: %s was started as \"%s\"%s; an import runs no programs",
+		[process.describe(proc), text.safe(concat(" ", image.args)), _ran_at_install(image)],
+	)
+}
+
+deny contains msg if {
+	some index in _strangers
+	proc := input.processes[index]
+	object.get(proc, "execs", []) == []
+	process.images(proc) == []
+	msg := sprintf(
+		"MEDIUM:IMPORT_NEW_PROCESS: importing forked %s, which ran on beside the import",
+		[process.describe(proc)],
+	)
+}
+
+# METADATA
+# title: Security-relevant system calls at import
+# description: >-
+#   Importing made system calls that loading modules does not need. What honest
+#   libraries do (thread names, executable memory, memory files that are not run)
+#   is left out; calls that reach into other processes or the system are CRITICAL.
+# custom:
+#   id: IMPORT_SYSCALL_EVENTS
+#   severity: CRITICAL
+#   attack: T1106
+#   incidents: [IronWorm, bittensor-wallet 4.0.2]
+#   false_positives: Debuggers and profilers at MEDIUM.
+#   solution: Look at the call and at the other findings of this process.
+#   needs: security-relevant system calls
+deny contains msg if {
+	some call, count_of in _calls
+	msg := sprintf(
+		"%s:IMPORT_SYSCALL_EVENTS: importing called %s (%v times), which loading modules does not need",
+		[_call_severity(call), text.safe(call), count_of],
+	)
+}
+
+deny contains msg if {
+	some proc in input.processes
+	some image in process.images(proc)
+	_memory_file(image.program)
+	msg := sprintf(
+		"CRITICAL:IMPORT_SYSCALL_EVENTS: %s ran \"%s\", a program that was never on disk",
+		[process.describe(proc), text.safe(image.program)],
+	)
+}
+
+# METADATA
+# title: Files changed at import
+# description: >-
+#   Importing created, changed or deleted files other than caches, temporary files
+#   and compiled modules. CRITICAL for installed code, the environment's programs and
+#   what outlives the run.
+# custom:
+#   id: IMPORT_FILE_MUTATION
+#   severity: CRITICAL
+#   attack: T1565.001
+#   incidents: [lightning, CanisterSprawl]
+#   false_positives: Libraries that keep settings in the home directory; waive them by an exception with the path.
+#   solution: Look at what was written; recreate the environment.
+#   needs: the tree after the import (changes), writes, renames, links, deletes, permissions
+deny contains msg if {
+	some path, how in _mutations
+	msg := sprintf(
+		"%s:IMPORT_FILE_MUTATION: importing changed \"%s\" (%s); imports are read-only",
+		[_mutation_severity(path), text.safe(path), concat(", ", sort(object.keys(how)))],
+	)
+}
+
+# METADATA
+# title: Another tree than was installed
+# description: The environment that was imported from is not the one that the installation left.
+# custom:
+#   id: IMPORT_TREE_BINDING
+#   severity: CRITICAL
+#   attack: T1554
+#   incidents: [technique only]
+#   false_positives: none
+#   solution: Run both steps again; do not accept evidence of two different trees.
+#   needs: product and omnitrail of the installation, omnitrail of the import
+deny contains msg if {
+	_bindable
+	differences := _differences
+	count(differences) > 0
+	msg := sprintf(
+		"CRITICAL:IMPORT_TREE_BINDING: %d files of the environment differ from what the installation left, first \"%s\"; what was imported is not what was judged",
+		[count(differences), text.safe(sort(differences)[0])],
+	)
+}
+
+# METADATA
+# title: Something that outlives the run
+# description: Importing changed a file that starts programs later, lets others in, or gives orders to another tool.
+# custom:
+#   id: IMPORT_PERSISTENCE
+#   severity: CRITICAL
+#   attack: T1546
+#   incidents: [litellm 1.82.8, durabletask, TrapDoor]
+#   false_positives: none measured
+#   solution: Do not use it; remove the file from machines where it was imported.
+#   needs: the tree after the import (changes), writes, renames, links
+deny contains msg if {
+	some path, _ in _mutations
+	some place in known.persistence
+	_persistent(path, place)
+	msg := sprintf(
+		"%s:IMPORT_PERSISTENCE: importing changed \"%s\", which %s",
+		[place.severity, text.safe(path), place.what],
+	)
+}
+
+# METADATA
+# title: A start-up file at import
+# description: Importing created or changed a file that Python runs at every start.
+# custom:
+#   id: IMPORT_PTH_WRITE
+#   severity: CRITICAL
+#   attack: T1546.018
+#   incidents: [technique only]
+#   false_positives: none
+#   solution: Do not use it; recreate the environment.
+#   needs: the tree after the import (changes), writes, renames, links
+deny contains msg if {
+	some path, _ in _mutations
+	startup.startup_file(path)
+	msg := sprintf(
+		"CRITICAL:IMPORT_PTH_WRITE: importing changed \"%s\", which Python runs at every start",
+		[text.safe(path)],
+	)
+}
+
+# METADATA
+# title: A program from a temporary directory
+# description: Importing ran a file, or had an interpreter run a file, that the run itself could have written outside the environment.
+# custom:
+#   id: IMPORT_EXEC_TMP
+#   severity: CRITICAL
+#   attack: T1204.002
+#   incidents: [mistralai 2.4.6, durabletask, ultralytics 8.3.41]
+#   false_positives: none measured
+#   solution: Do not use it; look at the file.
+#   needs: arguments of programs
+deny contains msg if {
+	some index in _strangers
+	proc := input.processes[index]
+	some image in process.images(proc)
+	some file in _run_files(image)
+	_throw_away(file)
+	msg := sprintf(
+		"CRITICAL:IMPORT_EXEC_TMP: %s ran \"%s\", which no package installed",
+		[process.describe(proc), text.safe(file)],
+	)
+}
+
+# METADATA
+# title: Cloud metadata at import
+# description: Importing asked the address at which a cloud hands out the machine's credentials.
+# custom:
+#   id: IMPORT_IMDS
+#   severity: CRITICAL
+#   attack: T1552.005
+#   incidents: [litellm 1.82.7, xinference]
+#   false_positives: none; cloud libraries ask when they are used
+#   solution: Do not use it; rotate the machine's role credentials.
+#   needs: connections
+deny contains msg if {
+	some contact in connections.contacts
+	contact.address in network.metadata_services.addresses
+	msg := sprintf(
+		"CRITICAL:IMPORT_IMDS: %s contacted %s, where a cloud hands out this machine's credentials",
+		[contact.process, connections.peer(contact)],
+	)
+}
+
+# METADATA
+# title: A server at import
+# description: Importing waits for connections.
+# custom:
+#   id: IMPORT_LISTEN
+#   severity: HIGH
+#   attack: T1571
+#   incidents: [soopsocks]
+#   false_positives: A bind to port 0, with which libraries test for IPv6, is left out.
+#   solution: Do not use it until its owner explains the server.
+#   needs: bind and listen
+deny contains msg if {
+	some listener in connections.listeners
+	msg := sprintf(
+		"HIGH:IMPORT_LISTEN: %s waits for connections at %s port %v; an import serves nobody",
+		[listener.process, text.safe(listener.address), listener.port],
+	)
+}
+
+# METADATA
+# title: Environments at import
+# description: Importing read the environment of a process from /proc; the own one is MEDIUM.
+# custom:
+#   id: IMPORT_ENV_HARVEST
+#   severity: CRITICAL
+#   attack: T1552.001
+#   incidents: [litellm 1.82.8, Hades]
+#   false_positives: Reading the own entry.
+#   solution: Do not use it; replace the secrets of the processes that ran beside it.
+#   needs: opened files, failed opens of watched paths
+deny contains msg if {
+	some access in credentials.accesses
+	access.rule == "CRED_PROC_ENVIRON"
+	msg := credentials.message(access, "IMPORT_ENV_HARVEST", "it holds the secrets of whoever started the process")
+}
+
+# METADATA
+# title: A detached process
+# description: Importing started a process that left its session, so that it outlives its parent.
+# custom:
+#   id: IMPORT_DETACHED
+#   severity: HIGH
+#   attack: T1564.011
+#   incidents: [telnyx, xinference, litellm 1.82.8]
+#   false_positives: none measured
+#   solution: Do not use it; look for what still runs.
+#   needs: setsid
+deny contains msg if {
+	some proc in input.processes
+	some event in proc.syscallEvents
+	event.syscall == "setsid"
+	msg := sprintf(
+		"HIGH:IMPORT_DETACHED: %s left its session, as daemons do to outlive the import",
+		[process.describe(proc)],
+	)
+}
+
+# METADATA
+# title: A way out of the container
+# description: Importing opened or connected to something through which a container or a user's rights are left.
+# custom:
+#   id: IMPORT_ESCAPE
+#   severity: CRITICAL
+#   attack: T1611
+#   incidents: [litellm 1.82.8, durabletask]
+#   false_positives: none; container clients connect when they are used
+#   solution: Do not use it.
+#   needs: connections to local sockets, opens
+deny contains msg if {
+	some proc in input.processes
+	some c in proc.network.connections
+	c.family == "AF_UNIX"
+	some pattern in known.escape.sockets
+	glob.match(pattern, ["/"], c.address)
+	msg := sprintf(
+		"CRITICAL:IMPORT_ESCAPE: %s connected to \"%s\", which controls the containers of this machine",
+		[process.describe(proc), text.safe(c.address)],
+	)
+}
+
+deny contains msg if {
+	some proc in input.processes
+	some o in proc.fileOps.opens
+	strings.any_prefix_match(o.path, ["/proc/1/", "/proc/sys", "/sys/"])
+	some pattern in known.escape.paths
+	glob.match(pattern, ["/"], o.path)
+	_opened_for_harm(o)
+	msg := sprintf(
+		"CRITICAL:IMPORT_ESCAPE: %s opened \"%s\", a way out of the container",
+		[process.describe(proc), text.safe(o.path)],
+	)
+}
+
+not_evaluated contains sprintf("%s: %s", [id, reason]) if {
+	some id, calls in _needs
+	reason := coverage.reason(calls)
+}
+
+not_evaluated contains "IMPORT_FILE_MUTATION: the tree after the import is not in the evidence" if {
+	not is_array(input.changes)
+}
+
+not_evaluated contains "IMPORT_TREE_BINDING: it needs product and omnitrail of the installation and omnitrail of the import, about the same environment" if {
+	not _bindable
+}
+
+_needs := {
+	"IMPORT_NEW_CONNECTION": {"connect", "sendto", "sendmsg", "sendmmsg"},
+	"IMPORT_CRED_ACCESS": {"openat", "openat2"},
+	"IMPORT_NEW_PROCESS": {"execve", "execveat", "clone", "clone3"},
+	"IMPORT_SYSCALL_EVENTS": {"ptrace", "mount", "setns", "bpf", "memfd_create", "prctl"},
+	"IMPORT_FILE_MUTATION": {"openat", "openat2", "renameat2", "unlinkat", "linkat", "symlinkat", "fchmodat", "mkdirat"},
+	"IMPORT_EXEC_TMP": {"execve", "execveat"},
+	"IMPORT_IMDS": {"connect", "sendto"},
+	"IMPORT_LISTEN": {"bind", "listen"},
+	"IMPORT_ENV_HARVEST": {"openat"},
+	"IMPORT_DETACHED": {"setsid"},
+	"IMPORT_ESCAPE": {"connect", "openat"},
+}
+
+_contact_severity(contact) := "CRITICAL" if {
+	not contact.weak
+	not _known_contact(contact)
+}
+
+_contact_severity(contact) := "MEDIUM" if contact.weak
+
+_contact_severity(contact) := "MEDIUM" if _known_contact(contact)
+
+_known_contact(contact) if {
+	some entry in known.connections
+	entry.address == contact.address
+	entry.port == contact.port
+	some dist in input.steps["pip-install"]["pip-install"].packages
+	lower(dist.name) == entry.distribution
+}
+
+_installed_too(contact) := ", as a process other than the installer did during the installation" if _contacted_at_install(contact)
+
+_installed_too(contact) := "" if not _contacted_at_install(contact)
+
+_contacted_at_install(contact) if sprintf("%s:%v", [contact.address, contact.port]) in _install_contacts
+
+_install_contacts := {sprintf("%s:%v", [connections.normal(c.address), object.get(c, "port", 0)]) |
+	some proc in input.steps["pip-install"]["command-run"].processes
+	proc.role != "installer"
+	some c in proc.network.connections
+	connections.internet(c)
+}
+
+# Processes that package code started, by index.
+_strangers := {index |
+	some index, proc in input.processes
+	process.role(proc) != "import-harness"
+	not _helper(proc)
+}
+
+_ran_at_install(image) := ", as the installation did" if image.program in _install_programs
+
+_ran_at_install(image) := "" if not image.program in _install_programs
+
+_install_programs := {proc.program | some proc in input.steps["pip-install"]["command-run"].processes}
+
+_ordinary(image) if {
+	some entry in known.programs
+	_is_program(entry, image)
+	regex.match(entry.arguments, concat(" ", array.slice(image.args, 1, count(image.args))))
+}
+
+_is_program(entry, image) if {
+	process.base(image.program) in entry.names
+	not process.writable(image.program)
+}
+
+_is_program(entry, image) if {
+	entry.interpreter
+	image.program in _interpreters
+}
+
+_interpreters := {proc.program |
+	some proc in input.processes
+	process.role(proc) == "import-harness"
+}
+
+# What an ordinary program starts itself (the compiler its linker, a shell
+# script its filters), as long as it is a program of the system.
+_helper(proc) if {
+	proc.parentpid in _ordinary_processes
+	not proc.processid in _ordinary_processes
+	every image in process.images(proc) {
+		not process.writable(image.program)
+		not image.program in _interpreters
+	}
+}
+
+_ordinary_processes := {proc.processid |
+	some proc in input.processes
+	process.role(proc) != "import-harness"
+	images := process.images(proc)
+	count(images) > 0
+	every image in images {
+		_ordinary(image)
+		not image.program in _interpreters
+	}
+}
+
+# By name, with what tells kinds apart, and how often; what libraries do is left out.
+_calls := {call: sum([object.get(e, "count", 1) | some e in _events; _call_name(e) == call]) |
+	some call in {_call_name(e) | some e in _events}
+}
+
+_events := [event |
+	some proc in input.processes
+	some event in proc.syscallEvents
+	not event.syscall in known.system_calls.ignored
+	not _ignored(event)
+]
+
+_ignored(event) if {
+	event.syscall == "prctl"
+	event.args[0] in known.system_calls.prctl_ignored
+}
+
+_call_name(event) := sprintf("%s option %v", [event.syscall, _first_argument(event)]) if event.syscall == "prctl"
+
+_call_name(event) := sprintf("%s request %v", [event.syscall, _first_argument(event)]) if event.syscall == "ptrace"
+
+_call_name(event) := event.syscall if not event.syscall in {"prctl", "ptrace"}
+
+_first_argument(event) := object.get(event, "args", [object.get(event, "detail", "")])[0]
+
+_call_severity(call) := "CRITICAL" if _grave(call)
+
+_call_severity(call) := "MEDIUM" if not _grave(call)
+
+_grave(call) if call in known.system_calls.critical
+
+_grave(call) if {
+	some request in known.system_calls.ptrace_critical
+	call == sprintf("ptrace request %v", [request])
+}
+
+_memory_file(program) if startswith(program, "/memfd:")
+
+_memory_file(program) if startswith(program, "memfd:")
+
+_memory_file(program) if regex.match(`^/proc/[^/]+/fd/[0-9]+$`, program)
+
+# What changed, from the tree and from the processes: path → kinds of change.
+# union_n merges in one pass, since a package chooses how many there are.
+_changed_paths := object.union(
+	object.union_n([{c.path: {c.change: true}} | some c in input.changes]),
+	{path: {"during the import": true} |
+		some path in _touched
+		not path in _tree_paths
+	},
+)
+
+_tree_paths := {c.path | some c in input.changes}
+
+_touched contains w.path if {
+	some proc in input.processes
+	some w in proc.fileOps.writes
+}
+
+_touched contains path if {
+	some proc in input.processes
+	some r in proc.fileOps.renames
+	object.get(r, "errno", "") == ""
+	some path in [r.oldPath, r.newPath]
+}
+
+_touched contains o.path if {
+	some proc in input.processes
+	some kind in ["deletes", "permChanges", "links"]
+	some o in proc.fileOps[kind]
+	object.get(o, "errno", "") == ""
+}
+
+_mutations := {path: how |
+	some path, how in _changed_paths
+	not _innocent(path, how)
+}
+
+_innocent(path, _) if not startswith(path, "/")
+
+_innocent(path, how) if {
+	_compiled(path)
+	not how.modified
+	not how.deleted
+}
+
+_innocent(path, _) if _temporary(path)
+
+_innocent(path, _) if {
+	strings.any_prefix_match(path, ["/dev/", "/proc/", "/memfd:", "/anon_"])
+	not startswith(path, "/dev/shm/")
+	not startswith(path, "/proc/sys")
+}
+
+_innocent(path, _) if strings.any_prefix_match(path, known.shared_memory.prefixes)
+
+_innocent(path, _) if strings.any_prefix_match(path, known.caches.whole)
+
+_innocent(path, _) if {
+	rest := _below_home(path)
+	some cache in known.caches.home
+	process.under(rest, cache)
+}
+
+# A directory whose only change is what is below it has a new time, no more.
+_innocent(path, how) if {
+	_cache_parent(path)
+	how == {"created": true}
+}
+
+_cache_parent(path) if {
+	rest := _below_home(path)
+	some cache in known.caches.home
+	startswith(cache, sprintf("%s/", [rest]))
+}
+
+_compiled(path) if regex.match(`/__pycache__(/[^/]+\.(pyc|nbi|nbc)([.0-9a-z_-]*)?)?$`, path)
+
+_temporary(path) if {
+	some directory in {"/tmp", input.coverage.sandbox.tempDir}
+	process.under(path, directory)
+}
+
+_below_home(path) := substring(path, count(home) + 1, -1) if {
+	home := input.coverage.sandbox.home
+	startswith(path, sprintf("%s/", [home]))
+}
+
+_mutation_severity(path) := "CRITICAL" if _installed_code(path)
+
+_mutation_severity(path) := "MEDIUM" if {
+	not _installed_code(path)
+	startswith(path, "/dev/shm/")
+}
+
+_mutation_severity(path) := "HIGH" if {
+	not _installed_code(path)
+	not startswith(path, "/dev/shm/")
+}
+
+# Installed packages, the environment's programs and settings, the interpreter's own
+# library, and what outlives the run.
+_installed_code(path) if {
+	some directory in input.coverage.sandbox.sitePackages
+	process.under(path, directory)
+}
+
+_installed_code(path) if {
+	some prefix in input.coverage.sandbox.basePrefixes
+	process.under(path, prefix)
+}
+
+_installed_code(path) if {
+	prefix := input.coverage.sandbox.prefix
+	some part in ["bin", "lib", "pyvenv.cfg"]
+	process.under(path, sprintf("%s/%s", [prefix, part]))
+}
+
+_installed_code(path) if startup.startup_file(path)
+
+_installed_code(path) if {
+	some place in known.persistence
+	_persistent(path, place)
+}
+
+_persistent(path, place) if {
+	rest := _below_home(path)
+	some pattern in place.home
+	glob.match(pattern, ["/"], rest)
+}
+
+_persistent(path, place) if {
+	some pattern in place.whole
+	glob.match(pattern, ["/"], path)
+}
+
+_bindable if {
+	some path, _ in _install_product
+	process.under(path, input.coverage.sandbox.prefix)
+	count(_import_trail) > 0
+	count(_install_trail) > 0
+}
+
+_install_product := input.steps["pip-install"].product
+
+_install_trail := input.steps["pip-install"].omnitrail.Envelope.mapping
+
+_import_trail := input.omnitrail.Envelope.mapping
+
+# Files below the environment that the import found other than the installation
+# left them: gone, changed, or come from nowhere.
+_differences := ({path |
+	some path, item in _install_product
+	process.under(path, input.coverage.sandbox.prefix)
+	item.digest.sha256
+	not _import_trail[path].sha256 == item.digest.sha256
+} | {path |
+	some path, item in _import_trail
+	item.type == "file"
+	process.under(path, input.coverage.sandbox.prefix)
+	not _install_product[path]
+	not _install_trail[path]
+}) | {path |
+	some path, item in _import_trail
+	item.type == "file"
+	process.under(path, input.coverage.sandbox.prefix)
+	not _install_product[path]
+	item.sha256 != _install_trail[path].sha256
+}
+
+# The program itself and, of interpreters, the file that they were given.
+_run_files(image) := {image.program} if not _runs_scripts(image)
+
+_run_files(image) := {image.program} | {script |
+	script := [argument |
+		some argument in array.slice(image.args, 1, count(image.args))
+		not startswith(argument, "-")
+	][0]
+	startswith(script, "/")
+} if {
+	_runs_scripts(image)
+}
+
+_runs_scripts(image) if image.program in _interpreters
+
+_runs_scripts(image) if regex.match(known.script_runners.pattern, process.base(image.program))
+
+_throw_away(file) if {
+	process.writable(file)
+	not process.under(file, input.coverage.sandbox.prefix)
+	not _memory_file(file)
+}
+
+_opened_for_harm(o) if startswith(o.path, "/proc/1/")
+
+_opened_for_harm(o) if o.mode in {"write", "readwrite"}

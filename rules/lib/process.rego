@@ -1,0 +1,93 @@
+# Who a process is, what it ran, and what the run could write.
+package pip_witness.lib.process
+
+import data.pip_witness.lib.text
+
+import rego.v1
+
+# role(proc) is the role that the evidence states. Evidence of other tools has
+# none: there only the first process can be the installer or the harness.
+role(proc) := proc.role
+
+role(proc) := "installer" if {
+	not proc.role
+	_first(proc)
+	contains(proc.cmdline, " -m pip ")
+}
+
+role(proc) := "import-harness" if {
+	not proc.role
+	_first(proc)
+	not contains(proc.cmdline, " -m pip ")
+}
+
+role(proc) := "package-code" if {
+	not proc.role
+	not _first(proc)
+}
+
+_first(proc) if proc.processid == input.processes[0].processid
+
+# describe(proc) names a process in a message.
+describe(proc) := sprintf("the %s process \"%s\"", [text.safe(role(proc)), text.safe(proc.program)])
+
+# base(path) is the last element of a path.
+base(path) := regex.replace(path, `^.*/`, "")
+
+# images(proc) are the programs that a process ran, with their arguments; failed
+# attempts, such as a search along PATH, are none. Evidence without attempts has
+# the last image only.
+images(proc) := [{"program": e.program, "args": e.argv} |
+	some e in proc.execs
+	object.get(e, "errno", "") == ""
+] if {
+	proc.execs
+}
+
+images(proc) := [{"program": proc.program, "args": split(proc.cmdline, " ")}] if {
+	not proc.execs
+	not _traced
+}
+
+images(proc) := [] if {
+	not proc.execs
+	_traced
+}
+
+# Our own capture records every attempt, so a process without one was forked.
+_traced if {
+	some proc in input.processes
+	proc.execs
+}
+
+# under(path, dir) is true for dir itself and for everything below it.
+under(path, dir) if path == dir
+
+under(path, dir) if startswith(path, concat("", [dir, "/"]))
+
+# writable(path) is true where code of this run could have put the file: the
+# deepest directory that is known to be throw-away or read-only decides.
+writable(path) if {
+	some dir in _soft
+	under(path, dir)
+	not _protected(path, dir)
+}
+
+writable(path) if not startswith(path, "/")
+
+_protected(path, dir) if {
+	some kept in _hard
+	under(path, kept)
+	count(kept) >= count(dir)
+}
+
+_soft := {dir | some dir in _listed_soft; startswith(dir, "/")}
+
+_listed_soft := ({"/tmp", "/var/tmp", "/dev/shm"} | {input.coverage.sandbox[key] |
+	some key in ["home", "prefix", "tempDir", "workDir"]
+}) | {dir | some dir in input.coverage.sandbox.writable}
+
+_hard := {dir | some dir in input.coverage.sandbox.basePrefixes; startswith(dir, "/")} | {dir |
+	some dir in input.coverage.sandbox.readOnly
+	startswith(dir, "/")
+}

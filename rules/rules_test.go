@@ -1,0 +1,235 @@
+package rules
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/cover"
+	"github.com/open-policy-agent/opa/v1/format"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/tester"
+	"go.yaml.in/yaml/v3"
+)
+
+// wantCoverage is the share of lines of modules and libraries, in percent, that
+// their tests have to reach.
+const wantCoverage = 100.0
+
+// sources returns the text of every Rego file of the folder, tests included.
+func sources(t testing.TB) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, pattern := range []string{"*.rego", "lib/*.rego"} {
+		names, err := fs.Glob(os.DirFS("."), pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[name] = string(text)
+		}
+	}
+	return found
+}
+
+func parsed(t testing.TB) map[string]*ast.Module {
+	t.Helper()
+	modules := map[string]*ast.Module{}
+	for name, text := range sources(t) {
+		m, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules[name] = m
+	}
+	return modules
+}
+
+// data is the document that imports of indicators see.
+func data(t testing.TB) map[string]any {
+	t.Helper()
+	names, err := fs.Glob(FS, "indicators/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	indicators := map[string]any{}
+	for _, name := range names {
+		text, err := FS.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value map[string]any
+		if err := yaml.Unmarshal(text, &value); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		indicators[strings.TrimSuffix(path.Base(name), ".yaml")] = value
+	}
+	return map[string]any{"pip_witness": map[string]any{"indicators": indicators}}
+}
+
+func compiled(t testing.TB) *ast.Compiler {
+	t.Helper()
+	c := ast.NewCompiler().WithStrict(true).WithEnablePrintStatements(true)
+	if c.Compile(parsed(t)); c.Failed() {
+		t.Fatal(c.Errors)
+	}
+	return c
+}
+
+func TestRego(t *testing.T) {
+	store := inmem.NewFromObject(data(t))
+	ctx := t.Context()
+	txn, err := store.NewTransaction(ctx, storage.TransactionParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := parsed(t)
+	coverage := cover.New()
+	compiler := ast.NewCompiler().WithStrict(true)
+	results, err := tester.NewRunner().SetCompiler(compiler).SetStore(store).SetModules(modules).
+		RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).RunTests(ctx, txn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for r := range results {
+		ran++
+		t.Run(path.Base(r.Location.File)+"/"+r.Name, func(t *testing.T) {
+			if !r.Pass() {
+				t.Errorf("%s: %s %v", r.Location, r, r.Error)
+			}
+		})
+	}
+	if ran == 0 {
+		t.Fatal("no Rego test ran")
+	}
+	report := coverage.Report(modules)
+	covered, missed := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(report.Files)) {
+		if strings.HasSuffix(name, "_test.rego") {
+			continue
+		}
+		f := report.Files[name]
+		covered, missed = covered+f.CoveredLines, missed+f.NotCoveredLines
+		for _, r := range f.NotCovered {
+			t.Logf("%s: lines %d to %d are not reached by a test", name, r.Start.Row, r.End.Row)
+		}
+	}
+	share := 100 * float64(covered) / float64(max(1, covered+missed))
+	t.Logf("%d Rego tests reach %.1f %% of %d lines", ran, share, covered+missed)
+	if share < wantCoverage {
+		t.Errorf("the Rego tests reach %.1f %% of the lines, want %.1f %%", share, wantCoverage)
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for name, text := range sources(t) {
+		want, err := format.SourceWithOpts(name, []byte(text), format.Opts{RegoVersion: ast.RegoV1})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if os.Getenv("UPDATE_FORMAT") != "" {
+			if err := os.WriteFile(name, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if !bytes.Equal(want, []byte(text)) {
+			t.Errorf("%s is not formatted; UPDATE_FORMAT=1 go test ./rules -run TestFormat writes it", name)
+		}
+	}
+}
+
+// TestAnnotations holds every rule that denies to the fields from which its
+// documentation is made, and every message to the id of its annotation.
+func TestAnnotations(t *testing.T) {
+	compiled(t)
+	severities := []string{"CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"}
+	ids := map[string]string{}
+	for name, m := range parsed(t) {
+		if strings.HasPrefix(name, "lib/") || strings.HasSuffix(name, "_test.rego") {
+			continue
+		}
+		var id string
+		for _, r := range m.Rules {
+			if r.Head.Ref()[0].String() != "deny" {
+				continue
+			}
+			if len(r.Annotations) > 0 {
+				a := r.Annotations[0]
+				id, _ = a.Custom["id"].(string)
+				if other, taken := ids[id]; taken {
+					t.Errorf("%s: the id %q is taken by %s", r.Location, id, other)
+				}
+				ids[id] = name
+				for _, key := range []string{"id", "severity", "attack", "incidents", "false_positives", "solution", "needs"} {
+					if a.Custom[key] == nil || fmt.Sprint(a.Custom[key]) == "" {
+						t.Errorf("%s: the annotation of %q has no %s", r.Location, id, key)
+					}
+				}
+				if a.Title == "" || a.Description == "" {
+					t.Errorf("%s: the annotation of %q has no title or no description", r.Location, id)
+				}
+				if !slices.Contains(severities, fmt.Sprint(a.Custom["severity"])) {
+					t.Errorf("%s: the annotation of %q has severity %q", r.Location, id, a.Custom["severity"])
+				}
+			}
+			// A rule without annotation belongs to the one before it.
+			if text := string(r.Location.Text); id == "" || !strings.Contains(text, ":"+id+":") && !strings.Contains(text, `"`+id+`"`) {
+				t.Errorf("%s: the message does not name the id %q", r.Location, id)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		t.Error("no rule was found")
+	}
+}
+
+// TestIndicators holds every list of indicators to a source and a date.
+func TestIndicators(t *testing.T) {
+	var walk func(where string, v any, known bool)
+	walk = func(where string, v any, known bool) {
+		switch v := v.(type) {
+		case map[string]any:
+			_, source := v["source"]
+			_, date := v["date"]
+			if source != date {
+				t.Errorf("%s has only one of source and date", where)
+			}
+			for key, value := range v {
+				walk(where+"."+key, value, known || source)
+			}
+		case []any:
+			for i, value := range v {
+				_, object := value.(map[string]any)
+				if !known && !object && !strings.Contains(where, "excluded") {
+					t.Errorf("%s has no source", where)
+					return
+				}
+				walk(fmt.Sprintf("%s[%d]", where, i), value, known)
+			}
+		}
+	}
+	walk("data", data(t), false)
+}
+
+// TestEmbedded keeps the list of embedded files equal to the folder.
+func TestEmbedded(t *testing.T) {
+	for name := range sources(t) {
+		_, err := FS.ReadFile(name)
+		if isTest := strings.HasSuffix(name, "_test.rego"); isTest == (err == nil) {
+			t.Errorf("%s: embedded %t", name, err == nil)
+		}
+	}
+}
