@@ -149,8 +149,8 @@ func TestParseEnvelopeRefuses(t *testing.T) {
 		"empty":             {"", "empty document"},
 		"cut off":           {ok[:len(ok)-5], "truncated"},
 		"data after":        {ok + "{}", "data after the JSON document"},
-		"not an object":     {"[]", "cannot unmarshal array"},
-		"null":              {"null", "want an object"},
+		"not an object":     {"[]", "an array, want an object"},
+		"null":              {"null", "null, want an object"},
 		"no payload":        {`{"payloadType":"t","signatures":[]}`, `field "payload" is missing`},
 		"no signatures":     {`{"payload":"","payloadType":"t"}`, `field "signatures" is missing`},
 		"key twice":         {strings.Replace(ok, `{"payload"`, `{"payload":"","payload"`, 1), "appears twice"},
@@ -340,6 +340,33 @@ func FuzzParseStatement(f *testing.F) {
 		}
 		if c, err := attestation.ParseCollection(s); err == nil && c.Name == "" {
 			t.Errorf("a collection without a name is accepted: %q", data)
+		}
+	})
+}
+
+// FuzzFields compares the members of an object with what encoding/json finds.
+func FuzzFields(f *testing.F) {
+	f.Add([]byte(`{"a" : {"b":[1,"},]"]} , "c\"d":"x:\\", "e":-1.5e3,"f":[]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if attestation.CheckJSON(data) != nil {
+			return
+		}
+		var want map[string]json.RawMessage
+		wantErr := json.Unmarshal(data, &want)
+		got, err := attestation.Fields(data)
+		if err != nil {
+			if wantErr == nil && want != nil {
+				t.Errorf("%q: %v", data, err)
+			}
+			return
+		}
+		if len(got) != len(want) {
+			t.Errorf("%q: %d members, want %d", data, len(got), len(want))
+		}
+		for k, v := range want {
+			if !bytes.Equal(v, got[k]) {
+				t.Errorf("%q: member %q is %q, want %q", data, k, got[k], v)
+			}
 		}
 	})
 }

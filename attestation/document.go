@@ -212,25 +212,101 @@ func colonFollows(data []byte, i int) bool {
 	return false
 }
 
-// fields decodes one JSON object into its members by exact key. encoding/json
-// alone would take "PAYLOAD" for "payload"; a known name in another spelling is
-// refused, a name that is not known is ignored.
+// fields splits one JSON object, already known to be valid, into its members by
+// exact key; the values are parts of data, not copies. encoding/json alone would
+// take "PAYLOAD" for "payload": a known name in another spelling is refused, a
+// name that is not known is ignored.
 func fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(data, &m); err != nil {
+	parts, err := split(data, '{')
+	if err != nil {
 		return nil, err
 	}
-	if m == nil {
-		return nil, errors.New("null, want an object")
-	}
-	for key := range m {
+	m := make(map[string]json.RawMessage, len(parts))
+	for _, part := range parts {
+		end := stringEnd(part, 0)
+		var key string
+		if err := json.Unmarshal(part[:end], &key); err != nil {
+			return nil, fmt.Errorf("key of an object: %w", err)
+		}
+		_, value, ok := bytes.Cut(part[end:], []byte(":"))
+		if !ok {
+			return nil, fmt.Errorf("key %q has no value", key)
+		}
 		for _, k := range known {
 			if key != k && strings.EqualFold(key, k) {
 				return nil, fmt.Errorf("field %q: want %q", key, k)
 			}
 		}
+		m[key] = bytes.TrimSpace(value)
 	}
 	return m, nil
+}
+
+// split cuts a valid JSON object or array, as open says, at its commas.
+func split(data []byte, open byte) ([]json.RawMessage, error) {
+	data = bytes.TrimSpace(data)
+	if len(data) < 2 || data[0] != open {
+		want := "an object"
+		if open == '[' {
+			want = "an array"
+		}
+		return nil, fmt.Errorf("%s, want %s", kind(data), want)
+	}
+	var parts []json.RawMessage
+	depth, start := 0, 1
+	last := len(data) - 1
+	for i := 1; i < last; i++ {
+		switch data[i] {
+		case '"':
+			i = stringEnd(data, i) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ',':
+			if depth == 0 {
+				parts = append(parts, bytes.TrimSpace(data[start:i]))
+				start = i + 1
+			}
+		}
+	}
+	if rest := bytes.TrimSpace(data[start:last]); len(rest) > 0 {
+		parts = append(parts, rest)
+	}
+	return parts, nil
+}
+
+// kind names the type of a JSON value by its first byte.
+func kind(data []byte) string {
+	if len(data) == 0 {
+		return "nothing"
+	}
+	switch data[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	}
+	return "a number"
+}
+
+// list splits the array m[name]; absent and null are empty.
+func list(m map[string]json.RawMessage, name string) ([]json.RawMessage, error) {
+	raw, ok := m[name]
+	if !ok || string(raw) == "null" {
+		return nil, nil
+	}
+	parts, err := split(raw, '[')
+	if err != nil {
+		return nil, fmt.Errorf("field %q: %w", name, err)
+	}
+	return parts, nil
 }
 
 // field decodes m[name] into v when it is there.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // maxSignatures is the most signatures that are looked at in one envelope.
@@ -190,12 +191,13 @@ func (e *Envelope) decode(m map[string]json.RawMessage) error {
 	if err := field(m, "payloadType", &e.PayloadType); err != nil {
 		return err
 	}
-	var err error
-	if e.Payload, err = standardBase64(m, "payload"); err != nil {
+	payload, err := standardBase64(m, "payload")
+	if err != nil {
 		return err
 	}
-	var raw []json.RawMessage
-	if err := field(m, "signatures", &raw); err != nil {
+	e.Payload = payload
+	raw, err := list(m, "signatures")
+	if err != nil {
 		return err
 	}
 	if len(raw) > maxSignatures {
@@ -237,6 +239,10 @@ func standardBase64(m map[string]json.RawMessage, name string) ([]byte, error) {
 	var text string
 	if err := field(m, name, &text); err != nil {
 		return nil, err
+	}
+	// The decoder would skip these, and one payload would have many spellings.
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, fmt.Errorf("field %q: line break in base64", name)
 	}
 	out, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil {

@@ -91,8 +91,8 @@ func ParseCollection(s Statement) (Collection, error) {
 	if c.Name == "" {
 		return c, fmt.Errorf("read collection: it has no name")
 	}
-	var raw []json.RawMessage
-	if err := field(m, "attestations", &raw); err != nil {
+	raw, err := list(m, "attestations")
+	if err != nil {
 		return c, fmt.Errorf("read collection %q: %w", c.Name, err)
 	}
 	for i, r := range raw {

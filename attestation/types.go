@@ -84,18 +84,18 @@ func ResolveShort(name string) (string, error) {
 	if strings.Contains(name, "://") {
 		return name, nil
 	}
-	var known, close []string
+	var known, versions []string
 	for _, t := range Types() {
 		if t.Short == name {
 			return t.URI, nil
 		}
 		known = append(known, t.Short)
 		if base, _, _ := strings.Cut(name, "/"); t.Name == base {
-			close = append(close, t.Short)
+			versions = append(versions, t.Short)
 		}
 	}
-	if len(close) > 0 && !strings.Contains(name, "/") {
-		return "", fmt.Errorf("ambiguous attestation type %q: it names no version; write %s, or the full URI", name, strings.Join(close, " or "))
+	if len(versions) > 0 && !strings.Contains(name, "/") {
+		return "", fmt.Errorf("ambiguous attestation type %q: it names no version; write %s, or the full URI", name, strings.Join(versions, " or "))
 	}
 	return "", fmt.Errorf("unknown attestation type %q: known are %s; any other needs its full URI", name, strings.Join(known, ", "))
 }
@@ -134,7 +134,11 @@ func Satisfies(required, stored string) bool {
 		return true
 	}
 	for _, t := range Types() {
-		if t.URI == required && slices.Contains(t.Aliases, stored) || t.URI == stored && slices.Contains(t.Aliases, required) && t.Name == "slsa" {
+		if t.URI == required && slices.Contains(t.Aliases, stored) {
+			return true
+		}
+		// Both spellings of the provenance type mean the same document.
+		if t.Name == "slsa" && t.URI == stored && slices.Contains(t.Aliases, required) {
 			return true
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/tester"
+
+	"pip-witness/rules"
 )
 
 // unlinked compiles a module of the catalogue the way its own tests run it:
@@ -71,29 +74,70 @@ func TestLinkedAnswersAsUnlinked(t *testing.T) {
 	compareLinked(t, c, map[string]string{"all": linkInput, "empty": "{}"}, 7)
 }
 
-// TestShippedModulesLink does the same with the rules that are shipped.
+// TestShippedModulesLink links every shipped module and compares its answers.
 func TestShippedModulesLink(t *testing.T) {
-	dir := filepath.Join("..", "rules")
-	if found, _ := filepath.Glob(filepath.Join(dir, "*.rego")); len(found) == 0 {
-		t.Skip("needs the shipped rules")
-	}
-	c, err := LoadCatalogue(os.DirFS(dir), nil)
+	c, err := LoadCatalogue(rules.FS, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inputs := map[string]string{"all": linkInput, "empty": "{}"}
-	files, err := filepath.Glob(filepath.Join(dir, "testdata", "*.json"))
+	compareLinked(t, c, map[string]string{"all": linkInput, "empty": "{}"}, 0)
+}
+
+// TestShippedTestsPassLinked runs the tests of the shipped modules with each
+// module in its linked form, which has to answer as the module itself.
+func TestShippedTestsPassLinked(t *testing.T) {
+	c, err := LoadCatalogue(rules.FS, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		data, err := os.ReadFile(f)
+	modules := map[string]*ast.Module{}
+	for name, src := range c.modules {
+		text, err := c.Link(name, src)
 		if err != nil {
 			t.Fatal(err)
 		}
-		inputs[filepath.Base(f)] = string(data)
+		modules[name], _, err = parseModule(name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	compareLinked(t, c, inputs, 0)
+	// The tests are not part of the embedded files.
+	for _, pattern := range []string{"*_test.rego", "lib/*.rego"} {
+		files, err := filepath.Glob(filepath.Join("..", "rules", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if modules[file], _, err = parseModule(file, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	store := inmem.NewFromObject(map[string]any{"pip_witness": map[string]any{"indicators": plain(c.indicators)}})
+	ctx := context.Background()
+	txn, err := store.NewTransaction(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Abort(ctx, txn)
+	results, err := tester.NewRunner().SetStore(store).SetModules(modules).RunTests(ctx, txn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for r := range results {
+		count++
+		if r.Fail || r.Error != nil {
+			t.Errorf("%s.%s fails with the linked module: %v", r.Package, r.Name, r.Error)
+		}
+	}
+	if count == 0 {
+		t.Error("no test was run")
+	}
 }
 
 func compareLinked(t *testing.T, c *Catalogue, inputs map[string]string, atLeast int) {

@@ -511,7 +511,10 @@ not_evaluated contains "NET_UPLOAD_ASYMMETRY: the number of bytes sent and recei
 
 not_evaluated contains "NET_SNI_ADDR_MISMATCH: the answers of the name service are not in the evidence"
 
-_contacted_something if count(connections.contacts) > 0
+_contacted_something if {
+	some contact in connections.contacts
+	_package_controlled(contact.role)
+}
 
 _contacted_something if {
 	some proc in input.processes

@@ -89,7 +89,7 @@ func compiled(t testing.TB) *ast.Compiler {
 }
 
 func TestRego(t *testing.T) {
-	store := inmem.NewFromObject(data(t))
+	store := inmem.NewFromObjectWithOpts(data(t), inmem.OptReturnASTValuesOnRead(true))
 	ctx := t.Context()
 	txn, err := store.NewTransaction(ctx, storage.TransactionParams{})
 	if err != nil {

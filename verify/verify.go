@@ -166,6 +166,9 @@ func (v *verifier) openPolicy() (bool, error) {
 		return v.distrust(policy.CheckExpiry, fmt.Sprintf("the policy expired on %s", v.result.Policy.Expires))
 	}
 	v.check(policy.CheckExpiry, "", policy.StatusPass, "")
+	if len(v.policy.TimestampAuthorities) > 0 {
+		v.check(policy.CheckTimestamps, "", policy.StatusNote, "signed time stamps are not checked: functionaries are plain keys, which do not expire")
+	}
 	for _, id := range slices.Sorted(maps.Keys(v.policy.PublicKeys)) {
 		key, err := attestation.ParsePublicKey(v.policy.PublicKeys[id].Key)
 		if err != nil {
@@ -245,12 +248,23 @@ func (v *verifier) openEvidence() error {
 		sum := digest(envelope.Payload)
 		if first, ok := seen[sum]; ok {
 			v.check(policy.CheckEnvelope, "", policy.StatusNote, fmt.Sprintf("%s is the same evidence as %s: read once", doc.Name, first))
+			v.addSigners(sum, signers)
 			continue
 		}
 		seen[sum] = doc.Name
 		v.open(doc.Name, envelope, sum, signers)
 	}
 	return nil
+}
+
+// addSigners adds who signed another copy of a collection: one copy may be
+// signed by a functionary of the step when the first was not.
+func (v *verifier) addSigners(sum string, signers []attestation.Verifier) {
+	for _, c := range v.evidence {
+		if c.sum == sum {
+			c.signers = append(c.signers, signers...)
+		}
+	}
 }
 
 // open reads a statement that one of the policy's keys signed.

@@ -504,6 +504,19 @@ func TestSignerOfAnotherStep(t *testing.T) {
 	}
 }
 
+// TestCopyWithAnotherSigner: a copy that the wrong functionary signed does not
+// hide the one that the right one signed.
+func TestCopyWithAnotherSigner(t *testing.T) {
+	w := newWorld(t, policy.Builtin())
+	other := key(t)
+	w.edit(func(p map[string]any) {
+		p["publickeys"].(map[string]any)[other.KeyID()] = map[string]any{"keyid": other.KeyID(), "key": other.Public().PEM()}
+	})
+	docs := w.both(evidence{}, evidence{})
+	copied := evidence{name: "pip-install"}.sign(t, other)
+	want(t, w.verify(copied, docs[0], docs[1]), policy.Pass, 0, "is the same evidence")
+}
+
 func TestModulesThatDoNotAnswer(t *testing.T) {
 	loop := `package x
 import rego.v1

@@ -55,7 +55,7 @@ func (s *Supervisor) resolve(e *event, dirfd int32, name string, follow bool) lo
 	}
 	fd, errno := lookUp(root, full, follow)
 	if errno != 0 {
-		return location{path: s.parentPath(root, full), fd: -1, errno: errno}
+		return location{path: s.parentPath(root, full, follow), fd: -1, errno: errno}
 	}
 	l := location{fd: fd, path: descriptorPath(fd)}
 	if err := unix.Fstat(fd, &l.stat); err != nil {
@@ -114,18 +114,38 @@ func lookUp(root int, name string, follow bool) (int, unix.Errno) {
 	}
 }
 
-// parentPath names an object that does not exist by its resolved parent.
-func (s *Supervisor) parentPath(root int, full string) string {
-	dir, last := path.Split(strings.TrimRight(full, "/"))
-	if last == "" || last == "." || last == ".." {
-		return path.Clean(full)
+// maxLinks bounds how many symlinks one path may go through, as in the kernel.
+const maxLinks = 40
+
+// parentPath names an object that does not exist: by its resolved parent, or
+// where that does not exist either, by the deepest directory that does. Dangling
+// symlinks are followed to where they point, because that is what the caller
+// asked for.
+func (s *Supervisor) parentPath(root int, full string, follow bool) string {
+	for range maxLinks {
+		dir, last := path.Split(strings.TrimRight(full, "/"))
+		if last == "" || last == "." || last == ".." {
+			return path.Clean(full)
+		}
+		fd, errno := lookUp(root, dir, true)
+		if errno != 0 {
+			if dir = path.Clean(dir); dir == "/" {
+				return path.Clean(full)
+			}
+			return path.Join(s.parentPath(root, dir, true), last)
+		}
+		name := path.Join(descriptorPath(fd), last)
+		target := make([]byte, maxPath)
+		n, err := unix.Readlinkat(fd, last, target)
+		unix.Close(fd)
+		if err != nil || n <= 0 || !follow {
+			return name
+		}
+		if full = string(target[:n]); !path.IsAbs(full) {
+			full = path.Join(path.Dir(name), full)
+		}
 	}
-	fd, errno := lookUp(root, dir, true)
-	if errno != 0 {
-		return path.Clean(full)
-	}
-	defer unix.Close(fd)
-	return path.Join(descriptorPath(fd), last)
+	return path.Clean(full)
 }
 
 // descriptorPath is the path of one of the supervisor's own descriptors; for an

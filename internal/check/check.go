@@ -291,7 +291,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	c.gateway.Close()
 	command := &recording.Command
 	command.Coverage.Sandbox = c.world.sandboxFacts(c.Network, c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
-	command.Changes = evidence.DiffTrees(c.before, c.installed)
+	command.Changes = changes(c.before, c.installed)
 	evidence.AssignRoles(command, evidence.StepInstall)
 	return recording, c.describe()
 }

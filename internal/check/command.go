@@ -76,7 +76,7 @@ func ObserveCommand(ctx context.Context, r CommandRequest) (*StepEvidence, error
 	}
 	command := &recording.Command
 	command.Coverage.Sandbox = evidence.Sandbox{Kind: "none", Network: "host", Home: home, WorkDir: r.WorkDir, Missing: []string{"any confinement"}}
-	command.Changes = evidence.DiffTrees(before, after)
+	command.Changes = changes(before, after)
 	evidence.AssignRoles(command, evidence.StepCommand)
 	in := &attest.Input{
 		Step: r.Step, Command: *command, Started: recording.Started, Finished: recording.Finished,
@@ -103,4 +103,10 @@ func commandSubjects(command *evidence.CommandRun, after *evidence.Tree) []attes
 		return recordingSubject(command)
 	}
 	return subjects
+}
+
+// changes are the differences of two trees; none is an empty list, as absence
+// would mean that nobody looked.
+func changes(before, after *evidence.Tree) []evidence.TreeChange {
+	return append([]evidence.TreeChange{}, evidence.DiffTrees(before, after)...)
 }

@@ -242,7 +242,7 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 	}
 	command := &recording.Command
 	command.Coverage.Sandbox = c.world.sandboxFacts(c.importNetwork(), c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
-	command.Changes = evidence.DiffTrees(c.installed, after)
+	command.Changes = changes(c.installed, after)
 	evidence.AssignRoles(command, evidence.StepImport)
 	c.judgeImports(recording, talks, without)
 	in := &attest.Input{

@@ -157,11 +157,15 @@ func (w *world) sandboxFacts(network, gateway string, missing []string, binds []
 	return s
 }
 
-// basePrefixes are the directories that hold the trusted interpreter.
+// basePrefixes are the directories that hold the trusted interpreter and its pip.
 func (w *world) basePrefixes() []string {
-	prefixes := []string{w.python.Prefix}
-	for _, p := range append([]string{filepath.Dir(w.python.Real), w.python.PipPackage}, w.python.ReadPaths...) {
-		if p != "" && !strings.HasPrefix(p, "/etc/") && !slices.ContainsFunc(prefixes, func(dir string) bool { return within(p, dir) }) {
+	var prefixes []string
+	for _, p := range append([]string{w.python.Prefix, filepath.Dir(w.python.Real), w.python.PipPackage}, w.python.ReadPaths...) {
+		info, err := os.Stat(p)
+		if err != nil || !info.IsDir() || slices.Contains(w.python.CertPaths, p) {
+			continue
+		}
+		if !slices.ContainsFunc(prefixes, func(dir string) bool { return within(p, dir) }) {
 			prefixes = append(prefixes, p)
 		}
 	}

@@ -229,6 +229,9 @@ func (s *stream) pump(g *Gateway, hashes map[string]hash.Hash) (size int64, held
 			if size > s.request.limit {
 				return size, nil, &failure{kind: UpstreamError, status: http.StatusBadGateway, message: fmt.Sprintf("larger than %d bytes", s.request.limit)}
 			}
+			if s.length >= 0 && size > s.length {
+				return size, nil, &failure{kind: UpstreamError, status: http.StatusBadGateway, message: fmt.Sprintf("more than the announced %d bytes", s.length)}
+			}
 			if !s.write(held) {
 				return size, nil, clientGone
 			}

@@ -112,7 +112,7 @@ type Gateway struct {
 
 	ctx    context.Context // ends when the gateway closes
 	cancel context.CancelFunc
-	active sync.WaitGroup
+	active sync.RWMutex // read-locked by each request, locked to wait for all
 
 	files   fileTable
 	pages   pageCache
@@ -166,30 +166,72 @@ func (g *Gateway) Addr() string { return g.addr }
 
 // Options are the options that make pip use the gateway and nothing else:
 // indexes, find-links locations, patience. pip must also be kept from the
-// user's own configuration (PIP_CONFIG_FILE=/dev/null, no PIP_* and no proxy
-// variables). Local find-links locations come before remote ones: pip prefers
-// local files to pages, and all are pages here.
+// user's own configuration (PIP_CONFIG_FILE=/dev/null, no other PIP_* and no
+// proxy variables). Local find-links locations come before remote ones: pip
+// prefers local files to pages, and all are pages here.
 func (g *Gateway) Options() []string {
-	var options, local, remote []string
-	for _, s := range g.sources {
-		switch {
-		case s.kind == kindIndex && s.number == 0:
-			options = append(options, "--index-url", g.base+s.path)
-		case s.kind == kindIndex:
-			options = append(options, "--extra-index-url", g.base+s.path)
-		case s.local:
-			local = append(local, "--find-links", g.base+s.path)
-		default:
-			remote = append(remote, "--find-links", g.base+s.path)
+	var options []string
+	indexes, links := g.locations()
+	for n, u := range indexes {
+		if n == 0 {
+			options = append(options, "--index-url", u)
+		} else {
+			options = append(options, "--extra-index-url", u)
 		}
 	}
-	if options == nil {
+	if indexes == nil {
 		options = append(options, "--no-index")
 	}
-	options = append(append(options, local...), remote...)
-	// The gateway repeats and waits itself; pip must not give up before it.
-	return append(options, "--retries", "0", "--timeout", strconv.Itoa(int(g.insideWait/time.Second)))
+	for _, u := range links {
+		options = append(options, "--find-links", u)
+	}
+	return append(options, "--retries", "0", "--timeout", g.patience())
 }
+
+// Environ is the same as Options for the environment, as NAME=VALUE, with the
+// variables that keep pip from the user's configuration and from questions. It
+// is to be used instead of Options, not with it, as pip would join the lists.
+// Unlike options it also reaches a pip that a build starts (setup_requires) and
+// the patience of pip's own child that installs build requirements.
+func (g *Gateway) Environ() []string {
+	env := []string{
+		"PIP_CONFIG_FILE=/dev/null", "PIP_NO_INPUT=1", "PIP_DISABLE_PIP_VERSION_CHECK=1",
+		"PIP_RETRIES=0", "PIP_TIMEOUT=" + g.patience(),
+	}
+	indexes, links := g.locations()
+	if indexes == nil {
+		env = append(env, "PIP_NO_INDEX=1")
+	} else {
+		env = append(env, "PIP_INDEX_URL="+indexes[0])
+	}
+	if len(indexes) > 1 {
+		env = append(env, "PIP_EXTRA_INDEX_URL="+strings.Join(indexes[1:], " "))
+	}
+	if links != nil {
+		env = append(env, "PIP_FIND_LINKS="+strings.Join(links, " "))
+	}
+	return env
+}
+
+// locations are the URLs of the indexes and of the find-links pages inside.
+func (g *Gateway) locations() (indexes, links []string) {
+	var remote []string
+	for _, s := range g.sources {
+		switch {
+		case s.kind == kindIndex:
+			indexes = append(indexes, g.base+s.path)
+		case s.local:
+			links = append(links, g.base+s.path)
+		default:
+			remote = append(remote, g.base+s.path)
+		}
+	}
+	return indexes, append(links, remote...)
+}
+
+// patience is how long pip waits for an answer, in seconds: the gateway repeats
+// and waits itself, and pip must not give up before it.
+func (g *Gateway) patience() string { return strconv.Itoa(int(g.insideWait / time.Second)) }
 
 // Indexes are the configured index URLs and find-links locations, without
 // credentials, in order.
@@ -220,7 +262,8 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	defer context.AfterFunc(g.ctx, end)()
 	err := server.Serve(netutil.LimitListener(l, maxConnections))
 	end()
-	g.active.Wait()
+	g.active.Lock() // waits for every request that began; later ones record nothing
+	defer g.active.Unlock()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -235,8 +278,12 @@ func (g *Gateway) Close() {
 
 // ServeHTTP answers one request from inside the sandbox.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.active.Add(1)
-	defer g.active.Done()
+	g.active.RLock()
+	defer g.active.RUnlock()
+	if g.ctx.Err() != nil {
+		http.Error(w, "closed", http.StatusServiceUnavailable)
+		return
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(g.ctx, cancel)()

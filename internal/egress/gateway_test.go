@@ -43,7 +43,7 @@ func start(t testing.TB, c Config) (g *Gateway, stop func()) {
 	}
 	c.Addr = l.Addr().String()
 	if c.Timeout == 0 {
-		c.Timeout = 5 * time.Second
+		c.Timeout = time.Minute // machines of tests are loaded
 	}
 	if c.Environ == nil {
 		c.Environ = []string{"HOME=" + t.TempDir()}
@@ -238,7 +238,7 @@ func TestHTMLIndex(t *testing.T) {
 	var body string
 	index := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/root/simple/my-pkg/":
+		case "/team/simple/my-pkg/":
 			http.Redirect(w, r, "/elsewhere/my-pkg/", http.StatusFound)
 		case "/elsewhere/my-pkg/":
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -253,7 +253,7 @@ func TestHTMLIndex(t *testing.T) {
 	body = `<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.1"><meta name="pypi:project-status" content="deprecated"></head>
 <body><a href="../files/my_pkg-1.0.tar.gz#sha256=` + sum(wheel) + `&amp;egg=my_pkg" data-requires-python="&gt;=3.8" data-yanked data-dist-info-metadata="true">my_pkg-1.0.tar.gz</a>
 <a href="../other/">other</a><a>none</a><A HREF='../files/my_pkg-1.1%20x.zip'>spaced</a></body>`
-	g, _ := start(t, Config{Indexes: []string{index.URL + "/root/simple/"}})
+	g, _ := start(t, Config{Indexes: []string{index.URL + "/team/simple/"}})
 
 	p := getPage(t, g, "/i0/simple/My_Pkg/") // normalised as an index does
 	prefix := "/" + g.secret + "/f/"
@@ -297,7 +297,7 @@ func TestHTMLIndex(t *testing.T) {
 
 	// A base element moves relative links, and its user information does not count.
 	body = `<base href="http://user:` + secretWord + `@` + strings.TrimPrefix(index.URL, "http://") + `/based/"><a href="my_pkg-1.0.tar.gz">x</a>`
-	g2, _ := start(t, Config{Indexes: []string{index.URL + "/root/simple"}})
+	g2, _ := start(t, Config{Indexes: []string{index.URL + "/team/simple"}})
 	p = getPage(t, g2, "/i0/simple/my-pkg/")
 	if _, got, err := ask(t, "GET", fileAt(t, g2, p.Files[0]), ""); err != nil || string(got) != string(wheel) {
 		t.Errorf("file below base: %v, %d bytes", err, len(got))
@@ -336,7 +336,7 @@ func TestFailures(t *testing.T) {
 		case "loop":
 			http.Redirect(w, r, r.URL.Path, http.StatusFound)
 		case "slow":
-			time.Sleep(2 * time.Second)
+			<-r.Context().Done()
 		case "wrong":
 			page("good-1.whl", strings.Repeat("0", 64))
 		case "wrongsmall":
@@ -358,7 +358,7 @@ func TestFailures(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(wheel)))
 			w.Write(wheel[:len(wheel)/2])
 			w.(http.Flusher).Flush()
-			time.Sleep(2 * time.Second)
+			<-r.Context().Done()
 		default:
 			http.NotFound(w, r)
 		}
@@ -391,10 +391,15 @@ func TestFailures(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.project, func(t *testing.T) {
-			g, _ := start(t, Config{Indexes: []string{index.URL + "/simple"}, Timeout: 300 * time.Millisecond, Retries: 2})
-			if tt.project == "slow" || tt.project == "loop" {
-				g.upstream.retries = 0
+			c := Config{Indexes: []string{index.URL + "/simple"}, Retries: 2}
+			switch tt.project {
+			case "slow", "stalled":
+				c.Timeout = time.Second
+				fallthrough
+			case "loop":
+				c.Retries = 0
 			}
+			g, _ := start(t, c)
 			if tt.kind != "" {
 				answer, _, err := ask(t, "GET", g.base+"/i0/simple/"+tt.project+"/", pipAccept)
 				if err != nil || answer.StatusCode != tt.status {
@@ -552,7 +557,7 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("page that moved: %v", answer.Status)
 			}
 			stop()
-			records, err := json.Marshal(map[string]any{"d": g.Downloads(), "p": g.Problems(), "i": g.Intruders(), "x": g.Indexes(), "o": g.Options()})
+			records, err := json.Marshal(map[string]any{"d": g.Downloads(), "p": g.Problems(), "i": g.Intruders(), "x": g.Indexes(), "o": g.Options(), "e": g.Environ()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -789,6 +794,13 @@ func TestOptions(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, g.Options()); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
+	}
+	wantEnv := []string{
+		"PIP_CONFIG_FILE=/dev/null", "PIP_NO_INPUT=1", "PIP_DISABLE_PIP_VERSION_CHECK=1", "PIP_RETRIES=0", "PIP_TIMEOUT=90",
+		"PIP_INDEX_URL=" + g.base + "/i0/simple/", "PIP_EXTRA_INDEX_URL=" + g.base + "/i1/simple/", "PIP_FIND_LINKS=" + g.base + "/l0/",
+	}
+	if diff := cmp.Diff(wantEnv, g.Environ()); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"https://index.example/simple", "https://second.example/simple/", "https://files.example/links"}, g.Indexes()); diff != "" {
 		t.Errorf("indexes (-want +got):\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 )
 
@@ -158,15 +159,15 @@ func at(err error, file string, line int) error {
 }
 
 func readUserFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil {
 		return nil, err
-	} else if info.IsDir() {
-		return nil, fmt.Errorf("%q is a directory", path)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is not a regular file", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxRequirementFile+1))
 	if err != nil {

@@ -8,6 +8,7 @@ import rego.v1
 reason(_) := "the evidence does not say which system calls were observed" if not input.coverage.trapped
 
 reason(calls) := sprintf("not observed: %s", [concat(", ", sort(missing))]) if {
+	input.coverage.trapped
 	missing := calls - {call | some call in input.coverage.trapped}
 	count(missing) > 0
 }

@@ -58,7 +58,10 @@ _attempt(proc, path) if not _read(proc, path)
 _attempt(proc, path) := false if _read(proc, path)
 
 # A digest says that the content was there.
-_read(proc, path) if count(proc.openedfiles[path]) > 0
+_read(proc, path) if {
+	some _, digest in proc.openedfiles[path]
+	digest != ""
+}
 
 _read(proc, path) if {
 	some o in proc.fileOps.opens
@@ -94,13 +97,11 @@ _plausible(path) if {
 	}
 }
 
-_prefixes := {sprintf("/%s/", [first]) | some first, _ in _absolute} | {sprintf("%s/%s", [home, start]) |
+# The engine keeps a trie for a set that it matches against more than once.
+_prefixes := {sprintf("/%s/", [first]) | some first, _ in _absolute} | {sprintf("%s/%s", [home, first]) |
 	some home in _homes
-	some start in _starts
+	some first, _ in _relative
 }
-
-# First characters are enough: nearly all are hidden directories.
-_starts := {substring(first, 0, 1) | some first, _ in _relative}
 
 _homes := {"/root"} | {home |
 	home := input.coverage.sandbox.home

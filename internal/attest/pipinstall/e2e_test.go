@@ -26,8 +26,8 @@ func TestIndexPackages(t *testing.T) {
 		"requests":  {[]string{"requests[socks]"}, map[string]string{"requests": "requests", "pysocks": "socks sockshandler", "charset-normalizer": "charset_normalizer"}},
 		"flask":     {[]string{"flask"}, map[string]string{"flask": "flask", "jinja2": "jinja2", "markupsafe": "markupsafe"}},
 		"pandas":    {[]string{"pandas"}, map[string]string{"pandas": "pandas", "numpy": "numpy", "python-dateutil": "dateutil", "six": "six"}},
-		"names":     {[]string{"pyyaml", "pillow", "opencv-python-headless", "setuptools", "attrs", "cffi", "googleapis-common-protos", "protobuf"}, map[string]string{"pyyaml": "yaml _yaml", "pillow": "PIL", "opencv-python-headless": "cv2", "setuptools": "setuptools pkg_resources _distutils_hack", "attrs": "attrs attr", "cffi": "cffi _cffi_backend"}},
-		"namespace": {[]string{"google-cloud-storage", "zope.interface"}, map[string]string{"google-cloud-storage": "google.cloud.storage", "zope-interface": "zope.interface", "google-api-core": "google.api_core"}},
+		"names":     {[]string{"pyyaml", "pillow", "opencv-python-headless", "setuptools<80", "attrs", "cffi", "googleapis-common-protos", "protobuf"}, map[string]string{"pyyaml": "yaml _yaml", "pillow": "PIL", "opencv-python-headless": "cv2", "setuptools": "setuptools pkg_resources _distutils_hack", "attrs": "attrs attr", "cffi": "cffi _cffi_backend"}},
+		"namespace": {[]string{"google-cloud-storage", "zope.interface"}, map[string]string{"google-cloud-storage": "google.cloud.storage google.cloud._storage google.cloud._storage_v2", "zope-interface": "zope.interface", "google-api-core": "google.api_core"}},
 		"sdist":     {[]string{"--no-binary", "markupsafe", "markupsafe", "fastapi[standard]"}, map[string]string{"markupsafe": "markupsafe", "fastapi": "fastapi"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -203,8 +203,16 @@ func homePage(m pypi.Metadata) string {
 }
 
 func license(m pypi.Metadata) string {
-	text, _, _ := strings.Cut(firstOf(m.LicenseExpression, m.License), "\n")
-	return text
+	if text, _, _ := strings.Cut(firstOf(m.LicenseExpression, m.License), "\n"); text != "" {
+		return text
+	}
+	var names []string
+	for _, c := range m.Classifiers {
+		if name, ok := strings.CutPrefix(c, "License :: "); ok {
+			names = append(names, strings.TrimPrefix(name, "OSI Approved :: "))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // publishAttestation records whether the index offers attestations of PEP 740.

@@ -57,7 +57,8 @@ type Package struct {
 	RequiredBy []string `json:"requiredBy"`
 	HomePage   string   `json:"homePage,omitempty"`
 	Author     string   `json:"author,omitempty"`
-	// License is the SPDX expression, else the first line of the licence field.
+	// License is the SPDX expression, else the first line of the licence field,
+	// else what the licence classifiers name.
 	License string `json:"license,omitempty"`
 	// HasSetupPy and HasCmdClass say, for what was built here, whether there was
 	// a setup.py and whether it replaces installer commands; absent when it is

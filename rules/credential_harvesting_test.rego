@@ -1,0 +1,197 @@
+package pip_witness.credential_harvesting_test
+
+import data.pip_witness.credential_harvesting
+import data.pip_witness.lib.fixture
+
+import rego.v1
+
+_found(processes) := found if {
+	messages := credential_harvesting.deny with input as fixture.install(processes)
+	found := fixture.findings(messages)
+}
+
+_opening(role, paths) := [fixture.process(role, {"openedfiles": {path: {"sha256": "aa"} | some path in paths}})]
+
+_build(path) := _found(_opening("build-child", [path]))
+
+_running(program, args) := _found([fixture.process("build-child", {"program": program, "execs": fixture.ran(program, args)})])
+
+test_quiet_installer if {
+	_found([]) == set()
+}
+
+test_quiet_build if {
+	_found(_opening("build-child", [
+		"/etc/passwd",
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/root/.cache/pip/http/a.key",
+		"/root/.cargo/config.toml",
+		"/root/.rustup/settings.toml",
+		"/root/project/setup.py",
+		"/root/venv/lib/python3.11/site-packages/docker/credentials/store.py",
+		"/root/venv/lib/python3.11/site-packages/tests/.aws/credentials",
+		"/root/venv/lib/python3.11/site-packages/certifi/.env",
+		"/root/venv/share/x.jks",
+		"/opt/python/lib/python3.11/test/.env",
+		"/home/user/project/kube/config",
+		"/tmp/pip-req-build-x/.env",
+		"/tmp/pip-install-x/tests/cert.p12",
+		"/tmp/tmpabc/.env",
+		"/usr/share/doc/x.p12",
+		"/proc/9/maps",
+		"/proc/cpuinfo",
+		"/dev/null",
+	])) == set()
+}
+
+# The installer and git may read what they are there for; a copy of git may not.
+test_quiet_readers if {
+	_found(_opening("installer", ["/root/.netrc", "/root/.gitconfig"])) == set()
+	git := {"program": "/usr/bin/git", "openedfiles": {"/root/.gitconfig": {"sha256": "aa"}, "/root/.config/git/config": {}}}
+	_found([fixture.process("build-child", git)]) == set()
+	_found([fixture.process("build-child", object.union(git, {"program": "/tmp/git"}))]) == {"MEDIUM:CRED_GIT"}
+	_found([fixture.process("build-child", {"program": "/root/.cargo/bin/cargo", "openedfiles": {"/root/.cargo/credentials.toml": {}}})]) == set()
+}
+
+_paths := {
+	"/root/.ssh/id_ed25519": "CRITICAL:CRED_SSH_KEY",
+	"/home/user/.ssh/id_rsa": "CRITICAL:CRED_SSH_KEY",
+	"/etc/ssh/ssh_host_rsa_key": "CRITICAL:CRED_SSH_KEY",
+	"/root/.ssh/authorized_keys": "HIGH:CRED_SSH_KEY",
+	"/root/.ssh/known_hosts": "LOW:CRED_SSH_KEY",
+	"/root/.aws/credentials": "CRITICAL:CRED_CLOUD",
+	"/root/.aws/sso/cache/a.json": "CRITICAL:CRED_CLOUD",
+	"/root/.kube/config": "CRITICAL:CRED_KUBE",
+	"/run/secrets/kubernetes.io/serviceaccount/token": "CRITICAL:CRED_K8S_SA_TOKEN",
+	"/root/.docker/config.json": "CRITICAL:CRED_DOCKER",
+	"/run/user/1000/containers/auth.json": "CRITICAL:CRED_DOCKER",
+	"/root/.pypirc": "CRITICAL:CRED_REGISTRY",
+	"/root/.netrc": "CRITICAL:CRED_NETRC",
+	"/root/.git-credentials": "CRITICAL:CRED_GIT",
+	"/root/.gitconfig": "MEDIUM:CRED_GIT",
+	"/root/.config/gh/hosts.yml": "CRITICAL:CRED_DEVTOOLS",
+	"/srv/infra/main.tfstate": "HIGH:CRED_DEVTOOLS",
+	"/root/.claude.json": "CRITICAL:CRED_AI_AGENT",
+	"/root/.password-store/a/b.gpg": "CRITICAL:CRED_PASSWORD_MANAGER",
+	"/root/documents/all.kdbx": "CRITICAL:CRED_PASSWORD_MANAGER",
+	"/root/.mozilla/firefox/x.default/logins.json": "CRITICAL:CRED_BROWSER",
+	"/root/.ethereum/keystore/a": "CRITICAL:CRED_CRYPTO_WALLET",
+	"/root/.bash_history": "HIGH:CRED_SHELL_HISTORY",
+	"/srv/app/.env": "HIGH:CRED_DOTENV",
+	"/root/project/.env": "MEDIUM:CRED_DOTENV",
+	"/root/.pgpass": "CRITICAL:CRED_DB_CLIENT",
+	"/etc/ssl/private/server.key": "CRITICAL:CRED_TLS_PRIVATE_KEY",
+	"/srv/app/server.p12": "HIGH:CRED_TLS_PRIVATE_KEY",
+	"/etc/shadow": "CRITICAL:CRED_ETC_SHADOW",
+	"/tmp/krb5cc_1000": "CRITICAL:CRED_ETC_SHADOW",
+	"/proc/1/environ": "CRITICAL:CRED_PROC_ENVIRON",
+	"/proc/9/environ": "MEDIUM:CRED_PROC_ENVIRON",
+	"/proc/self/environ": "MEDIUM:CRED_PROC_ENVIRON",
+	"/proc/7/mem": "CRITICAL:CRED_PROC_MEM",
+	"/proc/7/maps": "HIGH:CRED_PROC_MEM",
+	"/home/runner/runners/2.3/.credentials_rsaparams": "CRITICAL:CRED_CI_OIDC",
+	"/root/.config/Slack/Cookies": "CRITICAL:CRED_MESSENGER",
+	"/dev/input/event3": "HIGH:CRED_INPUT_CAPTURE",
+	"/dev/snd/controlC0": "MEDIUM:CRED_INPUT_CAPTURE",
+}
+
+test_each_path if {
+	every path, want in _paths {
+		print(path, want)
+		_build(path) == {want}
+	}
+}
+
+# An attempt on a file that is not there is the same finding, in other words.
+test_attempts if {
+	attempt := [fixture.process("build-child", {"openedfiles": {"/root/.aws/credentials": {}}})]
+	messages := credential_harvesting.deny with input as fixture.install(attempt)
+	some message in messages
+	startswith(message, "CRITICAL:CRED_CLOUD: the build-child process \"/opt/python/bin/python3.11\" tried to open \"/root/.aws/credentials\"")
+	absent := [fixture.process("build-child", {"openedfiles": {"/root/.aws/credentials": null}})]
+	_found(absent) == {"CRITICAL:CRED_CLOUD"}
+}
+
+test_open_without_digest if {
+	messages := credential_harvesting.deny with input as fixture.install([fixture.process("build-child", {
+		"openedfiles": {"/root/.aws/credentials": {}},
+		"fileOps": {"opens": [{"path": "/root/.aws/credentials", "mode": "read"}]},
+	})])
+	some message in messages
+	contains(message, "\" opened \"")
+}
+
+test_listing if {
+	_found([fixture.process("package-code", {"fileOps": {"opens": [
+		{"path": "/root/.ssh", "mode": "directory"},
+		{"path": "/usr/lib", "mode": "directory"},
+	]}})]) == {"CRITICAL:CRED_SSH_KEY"}
+}
+
+test_two_environment_files if {
+	_found(_opening("build-child", ["/root/project/.env", "/root/project/.env.local"])) == {"HIGH:CRED_DOTENV"}
+}
+
+test_memory if {
+	_found([fixture.process("package-code", {"syscallEvents": [{"syscall": "ptrace", "detail": "", "args": [16, 7]}]})]) == {"CRITICAL:CRED_PROC_MEM"}
+	_found([fixture.process("package-code", {"syscallEvents": [{"syscall": "process_vm_readv", "detail": "", "args": [7]}]})]) == {"CRITICAL:CRED_PROC_MEM"}
+	_found([fixture.process("package-code", {"syscallEvents": [{"syscall": "ptrace", "detail": "", "args": [0]}]})]) == set()
+}
+
+_socket(program, address) := _found([fixture.process("package-code", {
+	"program": program,
+	"network": {"connections": [{"syscall": "connect", "family": "AF_UNIX", "address": address}]},
+})])
+
+test_agents if {
+	_socket(fixture.python, "/tmp/ssh-XXXXabc/agent.12") == {"CRITICAL:CRED_SSH_AGENT"}
+	_socket(fixture.python, "/root/.gnupg/S.gpg-agent") == {"CRITICAL:CRED_SSH_AGENT"}
+	_socket(fixture.python, "/run/user/1000/bus") == {"LOW:CRED_SSH_AGENT"}
+	_socket("/usr/bin/ssh", "/tmp/ssh-XXXXabc/agent.12") == set()
+	_socket("/tmp/ssh", "/tmp/ssh-XXXXabc/agent.12") == {"CRITICAL:CRED_SSH_AGENT"}
+	_socket(fixture.python, "/var/run/nscd/socket") == set()
+	_socket(fixture.python, "/dev/log") == set()
+}
+
+test_programs if {
+	_running("/usr/bin/kubectl", ["get", "secrets", "-A", "-o", "json"]) == {"CRITICAL:CRED_CLI_DUMP"}
+	_running("/usr/bin/gh", ["auth", "token"]) == {"CRITICAL:CRED_CLI_DUMP"}
+	_running("/usr/bin/git", ["rev-parse", "HEAD"]) == set()
+	_running("/usr/bin/gitleaks", ["detect"]) == {"HIGH:CRED_SCANNER_TOOL"}
+	_running("/usr/bin/grep", ["-r", "PRIVATE KEY", "/"]) == {"HIGH:CRED_SCANNER_TOOL"}
+	_running("/usr/bin/grep", ["-q", "password", "configure"]) == set()
+	_running("/usr/bin/xclip", ["-o"]) == {"HIGH:CRED_INPUT_CAPTURE"}
+}
+
+# The same programs, had the installer itself run them.
+test_quiet_installer_programs if {
+	_found([fixture.process("installer", {"program": "/usr/bin/git", "execs": fixture.ran("/usr/bin/git", ["credential", "fill"])})]) == set()
+}
+
+test_sweep if {
+	"CRITICAL:CRED_SWEEP" in _found(_opening("build-child", ["/root/.ssh/id_rsa", "/root/.aws/credentials", "/root/.kube/config"]))
+	"CRITICAL:CRED_SWEEP" in _found([fixture.process("build-child", {"openedfiles": {"/root/.pypirc": {}, "/root/.npmrc": {}, "/root/.kube/config": {}}})])
+	not "CRITICAL:CRED_SWEEP" in _found(_opening("build-child", ["/root/.ssh/id_rsa", "/root/.aws/credentials", "/root/.gitconfig"]))
+}
+
+# Another home directory than the usual ones, and evidence without sandbox.
+test_homes if {
+	elsewhere := object.union(
+		fixture.install(_opening("build-child", ["/srv/people/ann/.ssh/id_rsa"])),
+		{"coverage": object.union(fixture.coverage, {"sandbox": {"home": "/srv/people/ann"}})},
+	)
+	fixture.findings(credential_harvesting.deny) == {"CRITICAL:CRED_SSH_KEY"} with input as elsewhere
+	fixture.findings(credential_harvesting.deny) == {"CRITICAL:CRED_SSH_KEY"} with input as {"processes": [{
+		"processid": 3,
+		"parentpid": 1,
+		"program": "/usr/bin/python3",
+		"cmdline": "python3 x.py",
+		"openedfiles": {"/home/bob/.ssh/id_rsa": {"sha256": "aa"}},
+	}]}
+	count(credential_harvesting.deny) == 0 with input as {"processes": [{"processid": 3, "program": "x", "openedfiles": null}]}
+}
+
+test_not_evaluated if {
+	count(credential_harvesting.not_evaluated) == 0 with input as fixture.install([])
+	"CRED_SSH_AGENT: not observed: connect" in credential_harvesting.not_evaluated with input as {"coverage": {"trapped": ["openat"]}}
+}
