@@ -14,6 +14,7 @@ import data.pip_witness.indicators.network
 import data.pip_witness.lib.connections
 import data.pip_witness.lib.coverage
 import data.pip_witness.lib.credentials
+import data.pip_witness.lib.opens
 import data.pip_witness.lib.process
 import data.pip_witness.lib.startup
 import data.pip_witness.lib.text
@@ -335,16 +336,16 @@ deny contains msg if {
 }
 
 deny contains msg if {
-	some proc in input.processes
-	some o in proc.fileOps.opens
-	strings.any_prefix_match(o.path, ["/proc/1/", "/proc/sys", "/sys/"])
-	some pattern in known.escape.paths
-	glob.match(pattern, ["/"], o.path)
-	_opened_for_harm(o)
-	msg := sprintf(
-		"CRITICAL:IMPORT_ESCAPE: %s opened \"%s\", a way out of the container",
-		[process.describe(proc), text.safe(o.path)],
-	)
+	some path in opens.read_paths
+	startswith(path, "/proc/1/")
+	_way_out(path)
+	msg := sprintf("CRITICAL:IMPORT_ESCAPE: importing opened \"%s\", a way out of the container", [text.safe(path)])
+}
+
+deny contains msg if {
+	some [_, path] in opens.writing
+	_way_out(path)
+	msg := sprintf("CRITICAL:IMPORT_ESCAPE: importing opened \"%s\" to write, a way out of the container", [text.safe(path)])
 }
 
 not_evaluated contains sprintf("%s: %s", [id, reason]) if {
@@ -693,6 +694,7 @@ _throw_away(file) if {
 	not _memory_file(file)
 }
 
-_opened_for_harm(o) if startswith(o.path, "/proc/1/")
-
-_opened_for_harm(o) if o.mode in {"write", "readwrite"}
+_way_out(path) if {
+	some pattern in known.escape.paths
+	glob.match(pattern, ["/"], path)
+}

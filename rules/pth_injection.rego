@@ -43,7 +43,7 @@ deny contains msg if {
 deny contains msg if {
 	some path in _path_files
 	endswith(path, ".pth")
-	not _details[path].lines
+	not _read[path]
 	not _known_digest(path)
 	msg := sprintf(
 		"HIGH:PTH_EXEC_LINE: \"%s\" may run code at every start of Python; its content is not in the evidence and its digest is not known",
@@ -199,7 +199,7 @@ deny contains msg if {
 deny contains msg if {
 	some path in _path_files
 	some line in _foreign_lines(path)
-	found := regex.find_n(startup_files.content.pattern, line, 1)[0]
+	found := regex.find_n(startup_files.content.pattern, concat(" ", array.concat([line], _calls(path, line))), 1)[0]
 	msg := sprintf(
 		"CRITICAL:PTH_CONTENT: \"%s\" uses \"%s\" at every start of Python, which no start-up line needs",
 		[text.safe(path), text.safe(found)],
@@ -283,8 +283,7 @@ deny contains msg if {
 #   needs: lines of the .pth files in pip-install
 deny contains msg if {
 	some path in _path_files
-	some line in _details[path].lines
-	not _executable(line)
+	some line in _details[path].pathLines
 	_outside(line)
 	not _editable(path)
 	msg := sprintf(
@@ -314,25 +313,45 @@ deny contains msg if {
 }
 
 # METADATA
-# title: A known name with other content
-# description: A start-up file has the name of a known one, and neither its content nor its owner.
+# title: A known name of another owner
+# description: A start-up file has the name of one that is known from another distribution, which did not install it.
 # custom:
 #   id: PTH_DUPLICATE_OWNER
 #   severity: HIGH
 #   attack: T1036.005
 #   incidents: [technique only]
-#   false_positives: A new release of the distribution that owns the name, which is not reported when the distribution is installed.
+#   false_positives: none known
 #   solution: Do not install it; it hides behind another distribution's file.
-#   needs: written files, packages of pip-install
+#   needs: written files, owners of the .pth files or packages of pip-install
 deny contains msg if {
 	some path in _path_files
 	some known in startup_files.allowed
 	known.name == process.base(path)
-	_packages_known
-	not _owner_installed(known)
+	_installation_known
+	not _owner_fits(path, known)
 	msg := sprintf(
-		"HIGH:PTH_DUPLICATE_OWNER: \"%s\" has the name of a file of %s, which is not installed",
+		"HIGH:PTH_DUPLICATE_OWNER: \"%s\" has the name of a file of %s, which did not install it",
 		[text.safe(path), concat(", ", known.owners)],
+	)
+}
+
+# METADATA
+# title: A start-up file that belongs to nobody
+# description: No distribution's RECORD lists the start-up file, so an uninstallation leaves it behind.
+# custom:
+#   id: PTH_UNOWNED
+#   severity: CRITICAL
+#   attack: T1546.018
+#   incidents: [technique only]
+#   false_positives: Environments whose maker puts one there before the installation, which is not reported.
+#   solution: Do not install it; delete the file.
+#   needs: owners of the .pth files in pip-install
+deny contains msg if {
+	some path in _startup_files
+	_unowned(path)
+	msg := sprintf(
+		"CRITICAL:PTH_UNOWNED: \"%s\" runs at every start of Python and no distribution lists it as its own",
+		[text.safe(path)],
 	)
 }
 
@@ -344,13 +363,14 @@ not_evaluated contains sprintf("%s: %s", [id, reason]) if {
 not_evaluated contains sprintf("%s: the lines of \"%s\" are not in the evidence", [id, text.safe(path)]) if {
 	some path in _path_files
 	endswith(path, ".pth")
-	not _details[path].lines
+	not _read[path]
 	not _known_digest(path)
 	some id in ["PTH_CONTENT", "PTH_LARGE", "PTH_PATH_HIJACK"]
 }
 
-not_evaluated contains "PTH_UNOWNED: the RECORD files of the distributions are not in the evidence" if {
-	count(_path_files) > 0
+not_evaluated contains "PTH_UNOWNED: the owners of start-up files are not in the evidence" if {
+	count(_startup_files) > 0
+	not input["pip-install"].installedFileAnalysis.unownedFiles
 }
 
 _needs := {
@@ -373,14 +393,22 @@ _startup_files contains path if {
 }
 
 _startup_files contains path if {
-	some path, _ in _details
+	some path in _listed
 	startup.startup_file(path)
+	not _there_before(path)
 }
 
-_startup_files contains path if {
+# What the pip-install attestation lists, in its form and in that of others.
+_listed := ({path | some path, _ in _details} | {path |
 	some path in input["pip-install"].installedFileAnalysis.pthFiles
 	is_string(path)
-	startup.startup_file(path)
+}) | {path | some path in input["pip-install"].installedFileAnalysis.startupModules}
+
+# The environment had it before the installation, unchanged.
+_there_before(path) if {
+	input.omnitrail.Envelope.mapping[path]
+	input.product
+	not input.product[path]
 }
 
 _path_files := {path | some path in _startup_files; startup.path_file(path)}
@@ -445,47 +473,90 @@ _legacy_install(proc) if {
 	process.role(parent) == "installer"
 }
 
-# What the pip-install attestation says of a file: path, size, digest, lines.
+# What the pip-install attestation says of a file: path, size, sha256, owner,
+# executableLines, pathLines.
 _details := {detail.path: detail |
 	some detail in input["pip-install"].installedFileAnalysis.pthFiles
 	is_object(detail)
 }
 
+_read[path] if {
+	some path, detail in _details
+	is_array(detail.executableLines)
+	object.get(detail, "error", "") == ""
+}
+
 _digest(path) := input.product[path].digest.sha256
 
+_digest(path) := _details[path].sha256 if not input.product[path].digest.sha256
+
+# The content of an honest distribution's file, in that distribution: the same
+# line in another one would import what that one brings.
 _known_digest(path) if {
 	some known in startup_files.allowed
 	known.name == process.base(path)
 	_digest(path) in known.sha256
+	_owner_fits(path, known)
 }
 
-_known_digest(path) if {
-	not _digest(path)
-	some known in startup_files.allowed
-	known.name == process.base(path)
-	_details[path].digest.sha256 in known.sha256
+_owner_fits(path, known) if {
+	some owner in known.owners
+	_plain(owner) == _plain(_details[path].owner)
 }
 
-_executable(line) if regex.match(`^\x{feff}?import[ \t]`, line)
+_owner_fits(path, known) if {
+	not _details[path]
+	some dist in input["pip-install"].packages
+	some owner in known.owners
+	_plain(owner) == _plain(dist.name)
+}
+
+_owner_fits(_, _) if not _installation_known
+
+_installation_known if input["pip-install"]
+
+_unowned(path) if {
+	detail := _details[path]
+	object.get(detail, "owner", "") == ""
+}
+
+_unowned(path) if path in input["pip-install"].installedFileAnalysis.unownedFiles
 
 # Executable lines that are not known from honest distributions.
-_foreign_lines(path) := {line |
+_foreign_lines(path) := lines if {
 	not _known_digest(path)
-	some line in _details[path].lines
-	_executable(line)
-	not _known_line(process.base(path), trim_space(line))
+	detail := _details[path]
+	lines := {line.text |
+		some line in detail.executableLines
+		not _known_line(path, trim_space(line.text))
+	}
 }
 
-_known_line(name, line) if {
+_calls(path, text_of) := [call |
+	some line in _details[path].executableLines
+	line.text == text_of
+	some call in line.calls
+]
+
+_known_line(path, line) if {
 	some known in startup_files.allowed
-	known.name == name
+	known.name == process.base(path)
 	line in {trim_space(l) | some l in known.lines}
+	_owner_fits(path, known)
 }
 
-_known_line(name, line) if {
+_known_line(path, line) if {
 	some template in startup_files.templates
-	regex.match(template.names, name)
+	regex.match(template.names, process.base(path))
 	regex.match(template.line, line)
+	_template_fits(template, path)
+}
+
+_template_fits(template, _) if not template.editable
+
+_template_fits(template, path) if {
+	template.editable
+	_editable(path)
 }
 
 _large(path) if _details[path].size > 2048
@@ -513,13 +584,6 @@ _plain(name) := regex.replace(lower(name), `[^a-z0-9]`, "")
 _hidden(name) if startswith(name, ".")
 
 _hidden(name) if regex.match(`[^ -~]`, name)
-
-_packages_known if count(input["pip-install"].packages) > 0
-
-_owner_installed(known) if {
-	some dist in input["pip-install"].packages
-	_plain(dist.name) in {_plain(owner) | some owner in known.owners}
-}
 
 # Python processes that were started on a script: when they opened it.
 _starts contains start if {

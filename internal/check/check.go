@@ -236,7 +236,7 @@ func (c *run) explainInstall(recording *step.Recording) {
 		say("the installer was stopped at a limit of the recording")
 	case command.ExitCode != 0:
 		for _, p := range c.gateway.Problems() {
-			say("index: %s: %s %s", p.Kind, p.URL, p.Message)
+			say("index %s: %s: %s", p.URL, p.Kind, p.Message)
 		}
 		say("the installer ended with status %d: %s", command.ExitCode, lastError(command.Stderr))
 	}
@@ -268,7 +268,8 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	}
 	environ := c.world.environment(c.Environ)
 	trace := step.Trace{
-		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests, Secrets: c.secrets(),
+		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests,
+		Secrets: c.secrets(), Rewrite: c.gateway.RealText,
 		Progress: func(calls int) { c.tell("install", "pip install, traced", calls) },
 		Serve:    func(l net.Listener) error { return c.gateway.Serve(ctx, l) },
 		Prepare: []sandbox.Command{{
@@ -278,7 +279,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 			c.before, err = c.walk(ctx)
 			return err
 		},
-		Commands: []step.Command{{Command: sandbox.Command{Args: args, Env: environ, Dir: c.workDir()}}},
+		Commands: []step.Command{{Command: sandbox.Command{Args: args, Env: append(environ, c.gateway.Environ()...), Dir: c.workDir()}}},
 		After: func(int) (err error) {
 			c.installed, err = c.walk(ctx)
 			return err
@@ -375,7 +376,6 @@ func (c *run) installCommand() ([]string, error) {
 		"--python", c.world.prefix+"/bin/python", "--disable-pip-version-check", "--no-input", "--no-cache-dir",
 		"install", "--progress-bar", "off", "--report", reportPath)
 	args = append(args, c.config.SelectionOptions()...)
-	args = append(args, c.gateway.Options()...)
 	requirements, err := c.inputs.installArguments(c.gateway)
 	if err != nil {
 		return nil, err

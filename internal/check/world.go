@@ -182,7 +182,7 @@ var passedVariables = [...]string{
 
 // environment is the environment of every command inside.
 func (w *world) environment(user []string) []string {
-	env := []string{"HOME=" + w.home, "TMPDIR=" + tempDir, "PIP_CONFIG_FILE=" + os.DevNull}
+	env := []string{"HOME=" + w.home, "TMPDIR=" + tempDir}
 	name := userName(user)
 	env = append(env, "USER="+name, "LOGNAME="+name)
 	for _, kv := range user {

@@ -46,8 +46,10 @@ type Trace struct {
 	Linger  time.Duration
 	Watched func(string) bool
 	Digests *capture.Digests
-	// Secrets are literal values that are replaced in outputs.
+	// Secrets are literal values that are replaced in outputs, after Rewrite was
+	// applied to them; nil rewrites nothing.
 	Secrets []string
+	Rewrite func(string) string
 	// Progress is called now and then with the number of calls seen; nil is none.
 	Progress func(calls int)
 }
@@ -390,6 +392,9 @@ func (r *run) finish() error {
 	coverage.Sandbox.Missing = r.box.Missing()
 	command := &r.recording.Command
 	command.Processes, command.Coverage = processes, coverage
+	if r.trace.Rewrite != nil {
+		r.stdout, r.stderr = r.trace.Rewrite(r.stdout), r.trace.Rewrite(r.stderr)
+	}
 	command.Stdout = evidence.RedactText(r.stdout, r.trace.Secrets)
 	command.Stderr = evidence.RedactText(r.stderr, r.trace.Secrets)
 	if r.trace.After != nil {

@@ -60,7 +60,7 @@ func honestWheels() []Package {
 			Wheel{
 				Name: "testpkg-namespace", Version: version,
 				Files: map[string]string{"testpkg_ns/part/__init__.py": "ANSWER = 42\n"},
-			}, "testpkg_ns"),
+			}, "testpkg_ns.part"),
 	}
 }
 

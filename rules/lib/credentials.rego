@@ -2,6 +2,7 @@
 package pip_witness.lib.credentials
 
 import data.pip_witness.indicators.credential_paths as table
+import data.pip_witness.lib.opens
 import data.pip_witness.lib.process
 import data.pip_witness.lib.text
 
@@ -42,16 +43,7 @@ _opened(_, proc, path) if proc.openedfiles[path]
 
 _opened(_, proc, path) if proc.openedfiles[path] == null
 
-_opened(index, _, path) if _listings[sprintf("%d %s", [index, path])]
-
-# Directories that were opened to list them: process and path in one key.
-_listings contains key if {
-	some index, proc in input.processes
-	some o in proc.fileOps.opens
-	o.mode == "directory"
-	_plausible(o.path)
-	key := sprintf("%d %s", [index, o.path])
-}
+_opened(index, _, path) if [index, path] in opens.directories
 
 _attempt(proc, path) if not _read(proc, path)
 
@@ -79,11 +71,7 @@ _watched := {path: order |
 	order := min(orders)
 }
 
-_paths := union({object.keys(proc.openedfiles) | some proc in input.processes; is_object(proc.openedfiles)}) | {o.path |
-	some proc in input.processes
-	some o in proc.fileOps.opens
-	o.mode == "directory"
-}
+_paths := opens.read_paths | {path | some [_, path] in opens.directories}
 
 # Nearly every path of a run ends here: two cheap tests.
 _plausible(path) if strings.any_prefix_match(path, _prefixes)

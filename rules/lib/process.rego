@@ -32,7 +32,7 @@ _first(proc) if proc.processid == input.processes[0].processid
 describe(proc) := sprintf("the %s process \"%s\"", [text.safe(role(proc)), text.safe(proc.program)])
 
 # base(path) is the last element of a path.
-base(path) := regex.replace(path, `^.*/`, "")
+base(path) := elements[count(elements) - 1] if elements := split(path, "/")
 
 # images(proc) are the programs that a process ran, with their arguments; failed
 # attempts, such as a search along PATH, are none. Evidence without attempts has

@@ -228,6 +228,10 @@ func (l *lexer) text(quote string, raw, formatted bool, nested int) string {
 			}
 			l.line++
 			l.pos++
+		case formatted && strings.HasPrefix(l.src[l.pos:], `\{`):
+			l.pos++ // no escape: the brace starts an expression
+		case formatted && !raw && strings.HasPrefix(l.src[l.pos:], `\N{`):
+			l.pos += len(`\N{`) // a character by name, up to a brace that is text
 		case c == '\\' && l.pos+1 < len(l.src):
 			flush()
 			b.WriteString(l.escape(raw))

@@ -83,7 +83,10 @@ func (r *sourceReader) statement(s statement) {
 		case t[i].kind == tokenOp:
 			depth += bracket(t[i].text)
 			deferred = deferred || function && depth == 0 && t[i].text == ":" // a body on the same line
-		case t[i].kind != tokenName || i > 0 && t[i-1].text == "." && t[i-1].kind == tokenOp:
+		case t[i].kind != tokenName:
+		case i > 0 && t[i-1].kind == tokenOp && t[i-1].text == ".":
+			// A method of something that has no name: Path("x").write_text("y").
+			r.fileCall("."+t[i].text, t, i+1, t[i].line, deferred)
 		case t[i].text == "import" && startsClause(t, i):
 			i += r.imports(t[i+1:], deferred)
 		case t[i].text == "from" && startsClause(t, i):
@@ -209,8 +212,8 @@ func (r *sourceReader) chain(t []token, i int, deferred bool) int {
 	if full == "cmdclass" || strings.HasSuffix(full, ".cmdclass") {
 		r.facts.command = true
 	}
-	if isHook(full) {
-		r.add(&r.facts.hooks, observation{line, full, deferred})
+	if hook := hookOf(full); hook != "" {
+		r.add(&r.facts.hooks, observation{line, hook, deferred})
 	}
 	if next >= len(t) || t[next].kind != tokenOp || t[next].text != "(" {
 		return next - 1
@@ -246,6 +249,9 @@ func (r *sourceReader) dynamicImport(t []token, open int, full string, deferred 
 
 // fileCall records calls that change files.
 func (r *sourceReader) fileCall(full string, t []token, open, line int, deferred bool) {
+	if open >= len(t) || t[open].kind != tokenOp || t[open].text != "(" {
+		return
+	}
 	last := full[strings.LastIndexByte(full, '.')+1:]
 	switch {
 	case full == "open" || full == "io.open" || full == "os.open":
@@ -281,15 +287,19 @@ func writeMode(t []token, open int) string {
 	return ""
 }
 
-// isHook reports whether a name is one through which code changes how the
-// interpreter imports, exits, decodes or traces.
-func isHook(name string) bool {
-	switch name {
-	case "sys.meta_path", "sys.path_hooks", "sys.settrace", "sys.setprofile", "sys.addaudithook",
-		"atexit.register", "codecs.register", "builtins.__import__", "threading.settrace", "site.addsitedir":
-		return true
+// hookOf returns the interpreter hook that a name is, or is a part of: a place
+// through which code changes how the interpreter imports, exits, decodes or
+// traces. It is "" for any other name.
+func hookOf(name string) string {
+	for _, hook := range []string{
+		"sys.meta_path", "sys.path_hooks", "sys.settrace", "sys.setprofile", "sys.addaudithook",
+		"atexit.register", "codecs.register", "threading.settrace", "site.addsitedir",
+	} {
+		if name == hook || strings.HasPrefix(name, hook+".") {
+			return hook
+		}
 	}
-	return false
+	return ""
 }
 
 // minEncoded is the length from which a literal counts as an encoded payload.

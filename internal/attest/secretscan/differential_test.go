@@ -181,7 +181,7 @@ func TestSameAsGitleaksOnFiles(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	found := 0
 	total := visit(corpus(t)+"/json", 1<<20, func(f sources.Fragment) { found += compare(t, s, f) })
-	total += visit(corpus(t)+"/test", 4<<20, func(f sources.Fragment) {
+	total += visit(corpus(t)+"/test", 2<<20, func(f sources.Fragment) {
 		if rule := s.rules[r.IntN(len(s.rules))]; rule.Regex != nil {
 			if re, err := syntax.Parse(rule.Regex.String(), syntax.Perl); err == nil {
 				var planted strings.Builder

@@ -215,8 +215,8 @@ func marksOfSequence(subs []*syntax.Regexp) mark {
 		words := exact(sub)
 		for j := i + 1; j < len(subs) && words != nil; j++ {
 			// "A(?:3T[A-Z0-9]|KIA)" has no exact words, but marks a3t and akia.
-			offer(mark{words: product(words, leading(subs[j]))}, i, j)
-			words = product(words, exact(subs[j]))
+			offer(mark{words: pairs(words, leading(subs[j]))}, i, j)
+			words = pairs(words, exact(subs[j]))
 		}
 	}
 	return best
@@ -234,7 +234,7 @@ func leading(re *syntax.Regexp) []string {
 	case syntax.OpConcat:
 		words := []string{""}
 		for _, sub := range re.Sub {
-			more := product(words, leading(sub))
+			more := pairs(words, leading(sub))
 			if more == nil {
 				return words
 			}
@@ -284,11 +284,14 @@ func exact(re *syntax.Regexp) []string {
 		}
 		return unique(out)
 	case syntax.OpQuest:
-		return unique(append([]string{""}, exact(re.Sub[0])...))
+		if words := exact(re.Sub[0]); words != nil {
+			return unique(append([]string{""}, words...))
+		}
+		return nil
 	case syntax.OpConcat:
 		out := []string{""}
 		for _, sub := range re.Sub {
-			if out = product(out, exact(sub)); out == nil {
+			if out = pairs(out, exact(sub)); out == nil {
 				return nil
 			}
 		}
@@ -316,8 +319,8 @@ func unique(words []string) []string {
 	return words
 }
 
-// product returns every word of a followed by every word of b.
-func product(a, b []string) []string {
+// pairs returns every word of a followed by every word of b.
+func pairs(a, b []string) []string {
 	if a == nil || b == nil || len(a)*len(b) > maxWords {
 		return nil
 	}

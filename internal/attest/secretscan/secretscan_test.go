@@ -94,7 +94,7 @@ func TestPlantedKeys(t *testing.T) {
 		{"gitlab-pat", "gl" + "pat-" + random(4, 20, alnum), ClassSpecific},
 		{"stripe-access-token", "sk" + "_live_" + random(5, 24, alnum), ClassSpecific},
 		{"slack-bot-token", "xo" + "xb-" + random(6, 12, "0123456789") + "-" + random(7, 12, "0123456789") + random(8, 24, alnum), ClassSpecific},
-		{"pypi-upload-token", "py" + "pi-AgEIcHlwaS5vcmc" + random(9, 80, alnum), ClassSpecific},
+		{"gcp-api-key", "AI" + "za" + random(9, 35, alnum), ClassSpecific},
 		{"npm-access-token", "np" + "m_" + random(10, 36, alnum), ClassSpecific},
 		{"private-key", "-----BEGIN " + "PRIVATE KEY-----\n" + random(12, 64, alnum) + "\n" + random(13, 64, alnum) + "\n-----END " + "PRIVATE KEY-----", ClassSpecific},
 		{"generic-api-key", random(14, 40, alnum), ClassGeneric},

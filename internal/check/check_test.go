@@ -1,0 +1,308 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"pip-witness/attestation"
+	"pip-witness/evidence"
+	"pip-witness/internal/interpreter"
+	"pip-witness/internal/sandbox"
+	"pip-witness/internal/seal"
+	"pip-witness/internal/testpkg"
+	"pip-witness/policy"
+	"pip-witness/rules"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	os.Exit(m.Run())
+}
+
+// request is a check without an index, for local files.
+func request(t *testing.T, requirements ...string) Request {
+	t.Helper()
+	return Request{
+		Requirements: requirements, Flags: interpreter.Flags{NoIndex: true}, Network: NetworkIndex,
+		ImportEnvironments: []string{environmentPlain, environmentCI}, Timeout: 3 * time.Minute, Linger: 3 * time.Second,
+		Builder: "pip-witness test", Environ: os.Environ(), WorkDir: t.TempDir(),
+	}
+}
+
+// observe runs both steps; a machine without user namespaces skips.
+func observe(t *testing.T, r Request) *Observation {
+	t.Helper()
+	o, err := Observe(t.Context(), r)
+	var unavailable *sandbox.UnavailableError
+	if errors.As(err, &unavailable) {
+		t.Skipf("needs a sandbox: %v (%s)", err, unavailable.Hint)
+	}
+	if err != nil {
+		t.Fatalf("observe %q: %v", r.Requirements, err)
+	}
+	return o
+}
+
+func newKey(t *testing.T) *seal.PrivateKey {
+	t.Helper()
+	key, err := seal.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// judge signs and verifies by the built-in policy, in a new directory.
+func judge(t *testing.T, o *Observation) *policy.Result {
+	t.Helper()
+	result, err := Judge(t.Context(), o, Judgement{Key: newKey(t), Directory: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func build(t *testing.T, p testpkg.Package) string {
+	t.Helper()
+	path, err := p.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// denying are the rules of findings that deny.
+func denying(r *policy.Result) []string {
+	var ids []string
+	for _, f := range r.Findings {
+		if f.Severity >= policy.High && f.Exception == "" {
+			ids = append(ids, f.Rule)
+		}
+	}
+	return ids
+}
+
+func TestHonestLocalPackagesPass(t *testing.T) {
+	for _, p := range testpkg.Honest() {
+		if p.Name == "testpkg-cext" {
+			continue // its build requirements come from an index: see the end-to-end tests
+		}
+		t.Run(p.Name, func(t *testing.T) {
+			r := request(t, build(t, p))
+			for _, name := range p.Needs {
+				needed, err := testpkg.Find(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Flags.FindLinks = append(r.Flags.FindLinks, filepath.Dir(build(t, needed)))
+			}
+			o := observe(t, r)
+			result := judge(t, o)
+			if result.Verdict != policy.Pass {
+				t.Fatalf("verdict %s, problems %q, findings %+v", result.Verdict, o.Problems, result.Findings)
+			}
+			var got []string
+			for _, i := range o.Steps[1].Command.Imports {
+				if i.Environment == environmentPlain {
+					got = append(got, i.Module)
+				}
+			}
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(p.Modules))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("imported modules (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAttacks runs each harmless attack in the sandbox: all that it does is in
+// the record, and where a shipped module is about it, the verdict is fail.
+func TestAttacks(t *testing.T) {
+	for _, a := range testpkg.Attacks() {
+		t.Run(a.Name, func(t *testing.T) {
+			o := observe(t, request(t, build(t, a.Package)))
+			commands := map[string]evidence.CommandRun{}
+			for _, s := range o.Steps {
+				commands[s.Name] = s.Command
+			}
+			for _, want := range a.WantRecord {
+				if err := want.Find(commands[want.Step]); err != nil {
+					t.Errorf("%v", err)
+				}
+			}
+			r := judge(t, o)
+			if !a.Denied {
+				return
+			}
+			fired := func(id string) bool { return slices.Contains(denying(r), id) }
+			if r.Verdict != policy.Fail || !slices.ContainsFunc(a.WantRules, fired) {
+				t.Errorf("verdict %s with %q, want fail with one of %q", r.Verdict, denying(r), a.WantRules)
+			}
+		})
+	}
+}
+
+// TestSpecificationModule judges by the specification's own import_behavior.rego.
+func TestSpecificationModule(t *testing.T) {
+	const module = "../../policy/testdata/import_behavior.rego"
+	if _, err := os.Stat(module); err != nil {
+		t.Fatalf("the specification's module: %v", err)
+	}
+	source := `{"steps": {
+		"pip-install": {"name": "pip-install", "functionaries": [{"type": "publickey", "publickeyid": "..."}],
+			"attestations": [{"type": "command-run/v0.1"}, {"type": "omnitrail/v0.1"}]},
+		"pip-import": {"name": "pip-import", "functionaries": [{"type": "publickey", "publickeyid": "..."}], "attestationsFrom": ["pip-install"],
+			"attestations": [{"type": "command-run/v0.1", "regopolicies": ["spec.rego"]}, {"type": "omnitrail/v0.1"}]}}}`
+	key := newKey(t)
+	compiled, err := policy.Compile(t.Context(), []byte(source), policy.Options{
+		Functionaries: []attestation.PublicKey{key.Public()}, Modules: rules.FS, Now: time.Now(),
+		ReadFile: func(string) ([]byte, error) { return os.ReadFile(module) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := compiled.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := policy.Sign(t.Context(), payload, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := envelope.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict := func(path string) *policy.Result {
+		t.Helper()
+		o := observe(t, request(t, path))
+		r, err := Judge(t.Context(), o, Judgement{
+			Key: key, Policy: signed, PolicyKeys: []attestation.Verifier{key.Public()}, Directory: t.TempDir(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	// As written its mutation rule compares nothing, so it always fires.
+	clean := verdict(build(t, testpkg.Honest()[0]))
+	if diff := cmp.Diff([]string{"IMPORT_FILE_MUTATION"}, denying(clean)); diff != "" {
+		t.Errorf("on a clean import (-want +got):\n%s", diff)
+	}
+	stealing := verdict(build(t, testpkg.KeyReadAndConnect().Package))
+	for _, id := range []string{"IMPORT_CRED_ACCESS", "IMPORT_NEW_CONNECTION"} {
+		if !slices.Contains(denying(stealing), id) {
+			t.Errorf("on a key reader it found %q, want %s among them", denying(stealing), id)
+		}
+	}
+}
+
+func TestEvidenceHoldsNoSecret(t *testing.T) {
+	const secret = "correct-horse-battery"
+	r := request(t, build(t, testpkg.Honest()[0]))
+	r.Environ = append(slices.Clone(r.Environ), "AWS_SECRET_ACCESS_KEY="+secret, "PIP_EXTRA_INDEX_URL=https://user:"+secret+"@index.example/simple")
+	r.Flags.ExtraIndexURLs = []string{"https://user:" + secret + "@index.example/simple"}
+	o := observe(t, r)
+	dir := t.TempDir()
+	if _, err := Judge(t.Context(), o, Judgement{Key: newKey(t), Directory: dir}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range o.Steps {
+		if bytes.Contains(s.Collection.Payload, []byte(secret)) {
+			t.Errorf("the payload of %s holds the secret", s.Name)
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(data, []byte(secret)) {
+			t.Errorf("%s holds the secret", e.Name())
+		}
+	}
+}
+
+func TestOverlaid(t *testing.T) {
+	file := evidence.FileState{Kind: evidence.KindFile, Size: 1}
+	changed := evidence.FileState{Kind: evidence.KindFile, Size: 2}
+	dir := evidence.FileState{Kind: evidence.KindDirectory}
+	whiteout := evidence.FileState{Kind: evidence.KindDevice}
+	lower := &evidence.Tree{Roots: []string{"/h"}, Files: map[string]evidence.FileState{
+		"/h": dir, "/h/a": file, "/h/d": dir, "/h/d/x": file, "/h/d/y": file, "/h/o": dir, "/h/o/old": file, "/h/gone": dir, "/h/gone/z": file,
+	}}
+	upper := &evidence.Tree{Roots: []string{"/h"}, Files: map[string]evidence.FileState{
+		"/h": dir, "/h/a": changed, "/h/d": dir, "/h/d/x": whiteout, "/h/new": file, "/h/o": dir, "/h/o/fresh": file, "/h/gone": whiteout,
+	}}
+	got := overlaid(lower, upper, func(p string) bool { return p == "/h/o" })
+	want := map[string]evidence.FileState{
+		"/h": dir, "/h/a": changed, "/h/d": dir, "/h/d/y": file, "/h/new": file, "/h/o": dir, "/h/o/fresh": file,
+	}
+	if diff := cmp.Diff(want, got.Files); diff != "" {
+		t.Errorf("merged tree (-want +got):\n%s", diff)
+	}
+	if _, ok := lower.Files["/h/gone/z"]; !ok {
+		t.Error("the lower tree was changed")
+	}
+}
+
+func TestInterruptRemovesEverything(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("stopped by the test")
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	p, err := testpkg.Find("testpkg-import-hangs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, build(t, p))
+	r.Progress = func(now Progress) {
+		if now.Stage == "import" && now.Calls > 0 {
+			cancel(stopped)
+		}
+	}
+	_, err = Observe(ctx, r)
+	var unavailable *sandbox.UnavailableError
+	if errors.As(err, &unavailable) {
+		t.Skipf("needs a sandbox: %v", err)
+	}
+	if !errors.Is(err, stopped) {
+		t.Errorf("error %v, want the cause of the cancellation", err)
+	}
+	left, err := filepath.Glob(filepath.Join(temp, "pip-witness-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q (%v)", left, err)
+	}
+}
+
+func TestWaitsForEver(t *testing.T) {
+	for _, c := range []struct {
+		name, call string
+		want       bool
+	}{
+		{"futex without time limit", "202 0x7f 0x189 0x0 0x0 0x0 0xffffffff 0x7ff 0x7f", true},
+		{"futex with a time limit", "202 0x7f 0x189 0x0 0x7ffe10 0x0 0xffffffff 0x7ff 0x7f", false},
+		{"sleep", "230 0x1 0x0 0x7ff 0x0 0x0 0x0 0x7ff 0x7f", false},
+		{"running", "running", false},
+		{"empty", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := waitsForEver(c.call); got != c.want {
+				t.Errorf("waitsForEver(%q) = %t, want %t", c.call, got, c.want)
+			}
+		})
+	}
+}
