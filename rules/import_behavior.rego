@@ -354,7 +354,7 @@ not_evaluated contains sprintf("%s: %s", [id, reason]) if {
 }
 
 not_evaluated contains "IMPORT_FILE_MUTATION: the tree after the import is not in the evidence" if {
-	not is_array(input.changes)
+	not _walked
 }
 
 not_evaluated contains "IMPORT_TREE_BINDING: it needs product and omnitrail of the installation and omnitrail of the import, about the same environment" if {
@@ -374,6 +374,8 @@ _needs := {
 	"IMPORT_DETACHED": {"setsid"},
 	"IMPORT_ESCAPE": {"connect", "openat"},
 }
+
+_walked if is_array(input.changes)
 
 _contact_severity(contact) := "CRITICAL" if {
 	not contact.weak
@@ -690,9 +692,11 @@ _runs_scripts(image) if regex.match(known.script_runners.pattern, process.base(i
 
 _throw_away(file) if {
 	process.writable(file)
-	not process.under(file, input.coverage.sandbox.prefix)
+	not _in_environment(file)
 	not _memory_file(file)
 }
+
+_in_environment(path) if process.under(path, input.coverage.sandbox.prefix)
 
 _way_out(path) if {
 	some pattern in known.escape.paths

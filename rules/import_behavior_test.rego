@@ -164,6 +164,7 @@ test_mutations if {
 	_changed(_site("other/__pycache__/x.cpython-311.pyc"), "deleted") == {"CRITICAL:IMPORT_FILE_MUTATION"}
 	_writing("/root/venv/bin/python") == {"CRITICAL:IMPORT_FILE_MUTATION"}
 	_writing("/opt/python/lib/python3.11/os.py") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_changed("/root/venv/pyvenv.cfg", "mode") == {"CRITICAL:IMPORT_FILE_MUTATION"}
 	_writing("/root/venv/share/x") == {"HIGH:IMPORT_FILE_MUTATION"}
 	_writing("/root/project/x") == {"HIGH:IMPORT_FILE_MUTATION"}
 	_writing("/dev/shm/x") == {"MEDIUM:IMPORT_FILE_MUTATION"}

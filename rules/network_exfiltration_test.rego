@@ -228,6 +228,8 @@ test_not_evaluated if {
 		"NET_UPLOAD_ASYMMETRY: the number of bytes sent and received is not in the evidence",
 		"NET_SNI_ADDR_MISMATCH: the answers of the name service are not in the evidence",
 	}
+	nameless := network_exfiltration.not_evaluated with input as fixture.install(_connecting("build-child", [fixture.connection("198.51.100.10", 443)]))
+	"NET_UNEXPECTED_HOST: the evidence names no host, in connections or in name queries" in nameless
 	blind := network_exfiltration.not_evaluated with input as {"processes": [], "coverage": {"trapped": ["execve"]}}
 	"NET_LISTENER: not observed: bind, listen" in blind
 	unknown := network_exfiltration.not_evaluated with input as {"processes": [{"network": {"dnsLookups": [{"serverPort": 53}]}}]}

@@ -568,10 +568,12 @@ _large(path) if {
 
 _outside(line) if {
 	startswith(line, "/")
-	not process.under(trim_space(line), input.coverage.sandbox.prefix)
+	not _in_environment(trim_space(line))
 }
 
 _outside(line) if contains(line, "..")
+
+_in_environment(path) if process.under(path, input.coverage.sandbox.prefix)
 
 _editable(path) if {
 	some dist in input["pip-install"].packages

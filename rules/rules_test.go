@@ -97,9 +97,9 @@ func TestRego(t *testing.T) {
 	}
 	modules := parsed(t)
 	coverage := cover.New()
-	compiler := ast.NewCompiler().WithStrict(true)
+	compiler := ast.NewCompiler().WithStrict(true).WithEnablePrintStatements(true)
 	results, err := tester.NewRunner().SetCompiler(compiler).SetStore(store).SetModules(modules).
-		RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).RunTests(ctx, txn)
+		RaiseBuiltinErrors(true).SetCoverageQueryTracer(coverage).CapturePrintOutput(true).RunTests(ctx, txn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestRego(t *testing.T) {
 		ran++
 		t.Run(path.Base(r.Location.File)+"/"+r.Name, func(t *testing.T) {
 			if !r.Pass() {
-				t.Errorf("%s: %s %v", r.Location, r, r.Error)
+				t.Errorf("%s: %s %v %s", r.Location, r, r.Error, r.Output)
 			}
 		})
 	}

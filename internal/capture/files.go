@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -339,8 +340,25 @@ func (s *Supervisor) chmod(e *event, dirfd int32, address, mode, flags uint64) {
 	l, ok := s.object(e, dirfd, address, flags)
 	defer l.close()
 	if ok {
-		s.addMode(e, l.path, mode, l.errno)
+		s.addMode(e, l.path, mode, foretellAttributes(l))
 	}
+}
+
+// foretellAttributes is the errno of a change of mode or owner: only the owner may
+// change them, and nobody on a read-only mount. What is known by its descriptor
+// only is taken to succeed.
+func foretellAttributes(l location) unix.Errno {
+	if l.errno != 0 || l.fd < 0 {
+		return l.errno
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(l.fd, &fs); err == nil && fs.Flags&unix.ST_RDONLY != 0 {
+		return unix.EROFS
+	}
+	if int(l.stat.Uid) != os.Geteuid() {
+		return unix.EPERM
+	}
+	return 0
 }
 
 // object resolves a path argument whose target has to exist; an empty path with
@@ -394,7 +412,7 @@ func (s *Supervisor) chown(e *event, dirfd int32, address, uid, gid, flags uint6
 	l, ok := s.object(e, dirfd, address, flags)
 	defer l.close()
 	if ok {
-		s.addOwner(e, l.path, uid, gid, l.errno)
+		s.addOwner(e, l.path, uid, gid, foretellAttributes(l))
 	}
 }
 

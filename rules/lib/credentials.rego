@@ -41,8 +41,6 @@ message(access, rule, why) := sprintf(
 
 _opened(_, proc, path) if proc.openedfiles[path]
 
-_opened(_, proc, path) if proc.openedfiles[path] == null
-
 _opened(index, _, path) if [index, path] in opens.directories
 
 _attempt(proc, path) if not _read(proc, path)
