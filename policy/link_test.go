@@ -124,7 +124,7 @@ func TestShippedTestsPassLinked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Abort(ctx, txn)
-	results, err := tester.NewRunner().SetStore(store).SetModules(modules).RunTests(ctx, txn)
+	results, err := tester.NewRunner().SetCompiler(newCompiler(ast.RegoV1)).SetStore(store).SetModules(modules).RunTests(ctx, txn)
 	if err != nil {
 		t.Fatal(err)
 	}

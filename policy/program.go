@@ -108,7 +108,7 @@ func compile(ctx context.Context, name string, m *ast.Module, version ast.RegoVe
 	if !declares(m, "print") && callsPrint(m) {
 		return nil, fmt.Errorf("compile module %q: print is not available to policy modules", name)
 	}
-	c := ast.NewCompiler().WithCapabilities(Capabilities()).WithDefaultRegoVersion(version)
+	c := newCompiler(version)
 	if c.Compile(modules); c.Failed() {
 		return nil, fmt.Errorf("compile module %q: %w", name, explain(c.Errors))
 	}
@@ -134,6 +134,15 @@ func compile(ctx context.Context, name string, m *ast.Module, version ast.RegoVe
 		p.RegoVersion = "v0"
 	}
 	return p, nil
+}
+
+// newCompiler returns a compiler for policy modules. It builds no comprehension
+// indices: with them the engine (v1.22.2) may evaluate a comprehension before
+// the variables around it are bound, and a correct module ends in an internal
+// error ("called with operand 1 that requires evaluation").
+func newCompiler(version ast.RegoVersion) *ast.Compiler {
+	return ast.NewCompiler().WithCapabilities(Capabilities()).WithDefaultRegoVersion(version).
+		WithSkipStages(ast.StageBuildComprehensionIndices)
 }
 
 // explain says of a removed builtin that it was removed on purpose.

@@ -120,8 +120,9 @@ func (c *collection) artifacts(short string) (map[string]string, error) {
 	return out, nil
 }
 
-// packages lists what the pip-install attestation says was installed, with the
-// subjects that are its distribution files.
+// packages lists what the pip-install attestation says was installed. Of its
+// files those count that are subjects of the collection; without a list of files
+// (other writers of the attestation) the subjects with a fitting name.
 func packages(c *collection) []policy.Package {
 	out := []policy.Package{}
 	i := c.named("pip-install")
@@ -130,48 +131,28 @@ func packages(c *collection) []policy.Package {
 	}
 	var p struct {
 		Packages []struct {
-			Name    string `json:"name"`
-			Version string `json:"version"`
+			Name    string        `json:"name"`
+			Version string        `json:"version"`
+			Files   []policy.File `json:"files"`
 		} `json:"packages"`
 	}
 	if json.Unmarshal(c.Attestations[i].Attestation, &p) != nil {
 		return out
 	}
-	urls := c.urls()
 	for _, x := range p.Packages {
 		pkg := policy.Package{Name: x.Name, Version: x.Version, Files: []policy.File{}}
 		for _, s := range c.subjects {
-			if sum := s.Digest["sha256"]; sum != "" && policy.IsDistribution(s.Name, x.Name, x.Version) {
-				pkg.Files = append(pkg.Files, policy.File{Filename: s.Name, SHA256: sum, URL: urls[sum]})
+			sum := s.Digest["sha256"]
+			at := slices.IndexFunc(x.Files, func(f policy.File) bool { return f.SHA256 == sum })
+			switch {
+			case sum == "":
+			case at >= 0:
+				pkg.Files = append(pkg.Files, x.Files[at])
+			case len(x.Files) == 0 && policy.IsDistribution(s.Name, x.Name, x.Version):
+				pkg.Files = append(pkg.Files, policy.File{Filename: s.Name, SHA256: sum})
 			}
 		}
 		out = append(out, pkg)
-	}
-	return out
-}
-
-// urls are the sources of files by SHA-256, from the provenance.
-func (c *collection) urls() map[string]string {
-	out := map[string]string{}
-	i := c.named("slsa")
-	if i < 0 {
-		return out
-	}
-	var p struct {
-		BuildDefinition struct {
-			ResolvedDependencies []struct {
-				URI    string            `json:"uri"`
-				Digest map[string]string `json:"digest"`
-			} `json:"resolvedDependencies"`
-		} `json:"buildDefinition"`
-	}
-	if json.Unmarshal(c.Attestations[i].Attestation, &p) != nil {
-		return out
-	}
-	for _, d := range p.BuildDefinition.ResolvedDependencies {
-		if sum := d.Digest["sha256"]; sum != "" && d.URI != "" {
-			out[sum] = d.URI
-		}
 	}
 	return out
 }

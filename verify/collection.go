@@ -93,6 +93,35 @@ func (c *collection) coverage() (ast.Value, error) {
 	return nil, nil
 }
 
+// exitCode is how the command of the step ended; 0 when nothing says so.
+func (c *collection) exitCode() (int, error) {
+	i := c.named("command-run")
+	if i < 0 {
+		return 0, nil
+	}
+	v, err := c.value(i)
+	if err != nil {
+		return 0, err
+	}
+	o, ok := v.(ast.Object)
+	if !ok {
+		return 0, nil
+	}
+	t := o.Get(ast.StringTerm("exitcode"))
+	if t == nil {
+		return 0, nil
+	}
+	n, ok := t.Value.(ast.Number)
+	if !ok {
+		return 0, fmt.Errorf("read command-run of %q: exitcode is %s, want a number", c.Name, t)
+	}
+	code, ok := n.Int()
+	if !ok {
+		return 0, fmt.Errorf("read command-run of %q: exitcode %s is no whole number", c.Name, n)
+	}
+	return code, nil
+}
+
 // span is the time from the first start to the last end that are said.
 func (c *collection) span() (start, end time.Time) {
 	for _, a := range c.Attestations {

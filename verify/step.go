@@ -309,21 +309,30 @@ func (o *outcome) skip(modules []policy.Module, reason string) {
 	}
 }
 
-// captureGaps says what the capture of the step lost, or that it does not say.
+// captureGaps says what keeps the step from having been observed to its end: a
+// command that failed, what the capture lost, or that it does not say.
 func (o *outcome) captureGaps() ([]string, error) {
 	i := o.collection.named("command-run")
 	if i < 0 {
 		return nil, nil
+	}
+	var gaps []string
+	code, err := o.collection.exitCode()
+	if err != nil {
+		return nil, err
+	}
+	if code != 0 {
+		gaps = append(gaps, fmt.Sprintf("its command ended with exit code %d", code))
 	}
 	value, err := o.collection.coverage()
 	if err != nil {
 		return nil, err
 	}
 	if value == nil {
-		if !o.judgesBehaviour() {
-			return nil, nil
+		if o.judgesBehaviour() {
+			gaps = append(gaps, "the capture does not say what it could observe (no coverage in command-run)")
 		}
-		return []string{"the capture does not say what it could observe (no coverage in command-run)"}, nil
+		return gaps, nil
 	}
 	plain, err := ast.JSON(value)
 	if err != nil {
@@ -332,7 +341,8 @@ func (o *outcome) captureGaps() ([]string, error) {
 	if o.coverage, err = json.Marshal(plain); err != nil {
 		return nil, fmt.Errorf("read coverage: %w", err)
 	}
-	return coverageGaps(o.coverage)
+	lost, err := coverageGaps(o.coverage)
+	return append(gaps, lost...), err
 }
 
 // judgesBehaviour reports whether the policy binds a module to command-run.

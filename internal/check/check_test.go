@@ -151,21 +151,18 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// TestSpecificationModule judges by the specification's own import_behavior.rego.
-func TestSpecificationModule(t *testing.T) {
-	const module = "../../policy/testdata/import_behavior.rego"
-	if _, err := os.Stat(module); err != nil {
-		t.Fatalf("the specification's module: %v", err)
-	}
+// judgeBySpecification judges an import by the specification's own
+// import_behavior.rego, as it stands there.
+func judgeBySpecification(t *testing.T, o *Observation, key *seal.PrivateKey) *policy.Result {
+	t.Helper()
 	source := `{"steps": {
 		"pip-install": {"name": "pip-install", "functionaries": [{"type": "publickey", "publickeyid": "..."}],
 			"attestations": [{"type": "command-run/v0.1"}, {"type": "omnitrail/v0.1"}]},
 		"pip-import": {"name": "pip-import", "functionaries": [{"type": "publickey", "publickeyid": "..."}], "attestationsFrom": ["pip-install"],
-			"attestations": [{"type": "command-run/v0.1", "regopolicies": ["spec.rego"]}, {"type": "omnitrail/v0.1"}]}}}`
-	key := newKey(t)
+			"attestations": [{"type": "command-run/v0.1", "regopolicies": ["import_behavior.rego"]}, {"type": "omnitrail/v0.1"}]}}}`
 	compiled, err := policy.Compile(t.Context(), []byte(source), policy.Options{
 		Functionaries: []attestation.PublicKey{key.Public()}, Modules: rules.FS, Now: time.Now(),
-		ReadFile: func(string) ([]byte, error) { return os.ReadFile(module) },
+		ReadFile: func(name string) ([]byte, error) { return os.ReadFile(filepath.Join("../../policy/testdata", name)) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -182,23 +179,23 @@ func TestSpecificationModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict := func(path string) *policy.Result {
-		t.Helper()
-		o := observe(t, request(t, path))
-		r, err := Judge(t.Context(), o, Judgement{
-			Key: key, Policy: signed, PolicyKeys: []attestation.Verifier{key.Public()}, Directory: t.TempDir(),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
+	result, err := Judge(t.Context(), o, Judgement{
+		Key: key, Policy: signed, PolicyKeys: []attestation.Verifier{key.Public()}, Directory: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return result
+}
+
+func TestSpecificationModule(t *testing.T) {
+	key := newKey(t)
 	// As written its mutation rule compares nothing, so it always fires.
-	clean := verdict(build(t, testpkg.Honest()[0]))
+	clean := judgeBySpecification(t, observe(t, request(t, build(t, testpkg.Honest()[0]))), key)
 	if diff := cmp.Diff([]string{"IMPORT_FILE_MUTATION"}, denying(clean)); diff != "" {
 		t.Errorf("on a clean import (-want +got):\n%s", diff)
 	}
-	stealing := verdict(build(t, testpkg.KeyReadAndConnect().Package))
+	stealing := judgeBySpecification(t, observe(t, request(t, build(t, testpkg.KeyReadAndConnect().Package))), key)
 	for _, id := range []string{"IMPORT_CRED_ACCESS", "IMPORT_NEW_CONNECTION"} {
 		if !slices.Contains(denying(stealing), id) {
 			t.Errorf("on a key reader it found %q, want %s among them", denying(stealing), id)

@@ -156,6 +156,10 @@ func (w *fileWalk) python(p, full string) {
 		return
 	}
 	w.out.TotalPyFiles++
+	init := path.Base(p) == "__init__.py"
+	if !init && !mentionsHook(data) {
+		return // of other modules only the hooks count
+	}
 	facts := readSource(data)
 	at := func(o observation, what string) string {
 		return fmt.Sprintf("%s:%d: %s%s", full, o.line, what, suffix(o))
@@ -163,7 +167,7 @@ func (w *fileWalk) python(p, full string) {
 	for _, o := range facts.hooks {
 		w.add("suspiciousImports", &w.out.SuspiciousImports, at(o, o.what))
 	}
-	if path.Base(p) != "__init__.py" {
+	if !init {
 		return
 	}
 	for _, o := range facts.calls {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // tokenKind is the kind of a Python token, as far as the analysis cares.
@@ -27,6 +29,7 @@ type token struct {
 
 // statement is one logical line of Python, or the part of it between two
 // semicolons. Indent is the column of its first token, tabs counted as eight.
+// Its tokens are valid until the next statement is read.
 type statement struct {
 	tokens []token
 	indent int
@@ -62,7 +65,7 @@ func (l *lexer) next() (statement, bool) {
 	if l.pos >= len(l.src) {
 		return statement{}, false
 	}
-	l.out = nil
+	l.out = l.out[:0]
 	start := l.line
 	for l.pos < len(l.src) && len(l.out) < maxStatementTokens {
 		c := l.src[l.pos]
@@ -160,6 +163,9 @@ func (l *lexer) name(nested int) {
 		l.str(strings.ToLower(text), nested)
 		return
 	}
+	if strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+		text = norm.NFKC.String(text) // as the interpreter does: exec in other letters is exec
+	}
 	l.out = append(l.out, token{tokenName, text, l.line})
 }
 
@@ -212,19 +218,25 @@ func (l *lexer) text(quote string, raw, formatted bool, nested int) string {
 	var b strings.Builder
 	start := l.pos
 	flush := func() { b.WriteString(l.src[start:l.pos]) }
+	end := func() string {
+		if b.Len() == 0 {
+			return l.src[start:l.pos]
+		}
+		flush()
+		return b.String()
+	}
 	for l.pos < len(l.src) {
 		c := l.src[l.pos]
 		switch {
 		case strings.HasPrefix(l.src[l.pos:], quote):
-			flush()
+			value := end()
 			if quote != "}" {
 				l.pos += len(quote)
 			}
-			return b.String()
+			return value
 		case c == '\n':
 			if len(quote) == 1 && quote != "}" {
-				flush()
-				return b.String()
+				return end()
 			}
 			l.line++
 			l.pos++
@@ -246,8 +258,7 @@ func (l *lexer) text(quote string, raw, formatted bool, nested int) string {
 			l.pos++
 		}
 	}
-	flush()
-	return b.String()
+	return end()
 }
 
 // expression reads {…} of an f-string, its tokens included.

@@ -1,9 +1,11 @@
 package pipinstall
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // observation is one fact about a Python source file.
@@ -118,6 +120,9 @@ func startsClause(t []token, i int) bool {
 // dotted reads NAME(.NAME)* from i and returns the index behind it. Leading
 // dots (a relative import) make the name start with ".".
 func dotted(t []token, i int) (string, int) {
+	if isPlainName(t, i) {
+		return t[i].text, i + 1
+	}
 	var b strings.Builder
 	for i < len(t) && t[i].kind == tokenOp && t[i].text == "." {
 		b.WriteByte('.')
@@ -133,6 +138,11 @@ func dotted(t []token, i int) (string, int) {
 		return b.String(), i + 1
 	}
 	return b.String(), i
+}
+
+// isPlainName reports whether token i is a name without a dot behind it.
+func isPlainName(t []token, i int) bool {
+	return i < len(t) && t[i].kind == tokenName && (i+1 >= len(t) || t[i+1].text != ".")
 }
 
 func isName(t []token, i int, text string) bool {
@@ -287,19 +297,41 @@ func writeMode(t []token, open int) string {
 	return ""
 }
 
-// hookOf returns the interpreter hook that a name is, or is a part of: a place
-// through which code changes how the interpreter imports, exits, decodes or
-// traces. It is "" for any other name.
-func hookOf(name string) string {
-	for _, hook := range []string{
+// hooks are the places through which code changes how the interpreter imports,
+// exits, decodes or traces.
+func hooks() []string {
+	return []string{
 		"sys.meta_path", "sys.path_hooks", "sys.settrace", "sys.setprofile", "sys.addaudithook",
 		"atexit.register", "codecs.register", "threading.settrace", "site.addsitedir",
-	} {
+	}
+}
+
+// hookOf returns the hook that a resolved name is, or is a part of, else "".
+func hookOf(name string) string {
+	switch first, _, _ := strings.Cut(name, "."); first {
+	case "sys", "atexit", "codecs", "threading", "site":
+	default:
+		return ""
+	}
+	for _, hook := range hooks() {
 		if name == hook || strings.HasPrefix(name, hook+".") {
 			return hook
 		}
 	}
 	return ""
+}
+
+// mentionsHook reports whether a source can name a hook at all: the last part
+// of its name, or text in which an identifier may be spelled with compatibility
+// characters, must occur in it. It saves reading most files token by token.
+func mentionsHook(src []byte) bool {
+	for _, hook := range hooks() {
+		module, last, _ := strings.Cut(hook, ".")
+		if bytes.Contains(src, []byte(last)) && bytes.Contains(src, []byte(module)) {
+			return true
+		}
+	}
+	return bytes.ContainsFunc(src, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // minEncoded is the length from which a literal counts as an encoded payload.

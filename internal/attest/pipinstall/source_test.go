@@ -30,6 +30,7 @@ func TestReadSource(t *testing.T) {
 		"one line":              {"try: import socket\nexcept: pass", "| 1 socket"},
 		"builtins":              {"import builtins\nbuiltins.exec('x')\n__builtins__.eval('y')", "2 exec, 3 eval | 1 builtins"},
 		"broken":                {"x = 'unterminated\ny()\n)))(((", "2 y |"},
+		"other letters":         {"\u1d49\u02e3ec('x')", "1 exec |"},
 		"name import":           {"important = 1\nx.import_module()", "2 x.import_module |"},
 	} {
 		t.Run(name, func(t *testing.T) {
