@@ -19,6 +19,7 @@ type Tree struct {
 // FileKind is the kind of a file system entry.
 type FileKind string
 
+// Kinds of file system entries.
 const (
 	KindFile      FileKind = "file"
 	KindDirectory FileKind = "directory"

@@ -247,7 +247,10 @@ func newScope(m *ast.Module, libraryName string) (scope, error) {
 		if !ok || len(ref) == 0 {
 			continue
 		}
-		head := ref[0].Value.(ast.Var)
+		head, ok := ref[0].Value.(ast.Var)
+		if !ok {
+			continue
+		}
 		if head == "rego" || head == "future" {
 			continue
 		}
@@ -466,9 +469,11 @@ func (w *rewriter) call(terms []*ast.Term) {
 func (w *rewriter) head(h *ast.Head) {
 	ref := h.Ref().Copy()
 	if w.scope.library != "" {
-		private := libraryRule{w.scope.library, ref[0].Value.(ast.Var)}.private()
-		ref[0] = ast.VarTerm(string(private))
-		h.Name = private
+		if name, ok := ref[0].Value.(ast.Var); ok {
+			private := libraryRule{w.scope.library, name}.private()
+			ref[0] = ast.VarTerm(string(private))
+			h.Name = private
+		}
 	}
 	for _, t := range ref[1:] {
 		w.walk(t)
@@ -576,7 +581,7 @@ func (l *linker) text(pkg *ast.Package, own []*ast.Rule) ([]byte, error) {
 // so they are given one, and its package line is taken off.
 func printRules(b *bytes.Buffer, pkg *ast.Package, rules []*ast.Rule) error {
 	m := &ast.Module{Package: pkg, Rules: rules}
-	m.SetRegoVersion(ast.RegoV1)
+	m.SetRegoVersionSpan(ast.RegoVersionSpanOf(ast.RegoV1))
 	for _, r := range rules {
 		r.Module = m
 		r.Annotations = nil

@@ -68,7 +68,7 @@ func (d *Digests) of(l location) *digest {
 	if reason := undigestible(l); reason != "" {
 		return &digest{reason: reason}
 	}
-	key := fileKey{uint64(l.stat.Dev), l.stat.Ino, l.stat.Size, l.stat.Mtim, l.stat.Ctim}
+	key := fileKey{l.stat.Dev, l.stat.Ino, l.stat.Size, l.stat.Mtim, l.stat.Ctim}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if known := d.known[key]; known != nil {

@@ -82,7 +82,7 @@ func (w *world) remove() error {
 		return nil
 	}
 	// A package may leave directories without write permission.
-	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
 			return os.Chmod(path, 0o700)
 		}

@@ -25,7 +25,7 @@ func newPolicy(s streams) *cobra.Command {
   pip-witness policy compile policy.src.json --functionary key.pub -o policy.compiled.json
   pip-witness policy sign policy.compiled.json --key key.pem -o policy.json`,
 		Args: atLeast(1, "choose init, compile, sign or show"),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			return usage("see `pip-witness policy --help`", "policy: no command %q", args[0])
 		},
 	}

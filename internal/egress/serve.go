@@ -75,7 +75,7 @@ func (g *Gateway) servePage(w http.ResponseWriter, r *http.Request, s *source, p
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("Vary", "Accept")
-	w.Write(body) // a client that went away is no news
+	_, _ = w.Write(body) // a client that went away is no news
 }
 
 // page returns a rendered page and records why there is none.

@@ -279,7 +279,7 @@ func (u *upstream) once(ctx context.Context, method string, target *url.URL, acc
 		return nil, u.failure(err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)) // 64 KiB: lets the connection be used again
+		_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)) // 64 KiB: lets the connection be used again
 		answer.Body.Close()
 		cancel()
 		return nil, statusFailure(answer)

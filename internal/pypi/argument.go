@@ -14,6 +14,7 @@ import (
 // file stands for.
 type ArgumentKind string
 
+// Kinds of requirements.
 const (
 	ArgumentName      ArgumentKind = "name"      // project by name, from an index
 	ArgumentURL       ArgumentKind = "url"       // distribution file at an http or https URL

@@ -11,6 +11,7 @@ import (
 // OriginKind is what a distribution was installed from.
 type OriginKind string
 
+// Kinds of origins.
 const (
 	OriginUnknown   OriginKind = ""
 	OriginWheel     OriginKind = "wheel"

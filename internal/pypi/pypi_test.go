@@ -213,14 +213,11 @@ func TestInstalled(t *testing.T) {
 }
 
 func TestDependencies(t *testing.T) {
-	env := Environment{}
-	for _, d := range []Distribution{
+	env := Environment{Distributions: []Distribution{
 		{Key: "app", Metadata: Metadata{RequiresDist: []string{"lib[fast]>=1", "gone; extra == 'x'", "win; sys_platform == 'win32'", "app[all]; extra == 'y'", "deep; extra == 'all'", "bad bad"}}},
 		{Key: "lib", Metadata: Metadata{RequiresDist: []string{"speed; extra == 'fast'", "app"}}},
 		{Key: "speed"}, {Key: "deep"},
-	} {
-		env.Distributions = append(env.Distributions, d)
-	}
+	}}
 	g := Dependencies(env, oracleEnv(), map[string][]string{"App": {"X", "y"}})
 	want := map[string][]string{"app": {"deep", "gone", "lib"}, "lib": {"app", "speed"}, "speed": nil, "deep": nil}
 	if diff := cmp.Diff(want, g.Requires); diff != "" {

@@ -120,12 +120,12 @@ func (in *initProcess) prepare(spec Spec) error {
 		in.send(frame{Kind: frameReady, Missing: missing})
 		return nil
 	}
-	listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", spec.GatewayPort))
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: spec.GatewayPort})
 	if err != nil {
 		return fmt.Errorf("listen on loopback: %w", err)
 	}
 	defer listener.Close()
-	file, err := listener.(*net.TCPListener).File()
+	file, err := listener.File()
 	if err != nil {
 		return fmt.Errorf("pass listener: %w", err)
 	}

@@ -95,10 +95,8 @@ func lookUp(name string, env []string) (string, error) {
 // passResults keeps the results pipe open across the exec, on the descriptor
 // where the launcher got it.
 func passResults() error {
-	if _, err := unix.FcntlInt(ResultsFD, unix.F_GETFD, 0); err != nil {
-		return nil // no results pipe
-	}
-	if _, err := unix.FcntlInt(ResultsFD, unix.F_SETFD, 0); err != nil {
+	_, err := unix.FcntlInt(ResultsFD, unix.F_SETFD, 0)
+	if err != nil && !errors.Is(err, unix.EBADF) { // EBADF: there is none
 		return fmt.Errorf("pass results pipe: %w", err)
 	}
 	return nil

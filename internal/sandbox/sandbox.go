@@ -306,9 +306,10 @@ func (b *Box) Close() {
 		if b.gateway != nil {
 			b.gateway.Close()
 		}
-		unix.Shutdown(b.control, unix.SHUT_RDWR)
-		b.cmd.Process.Kill()
-		b.wait()
+		// Errors mean that init has ended already, which is what is wanted.
+		_ = unix.Shutdown(b.control, unix.SHUT_RDWR)
+		_ = b.cmd.Process.Kill()
+		_ = b.wait()
 		unix.Close(b.control)
 	})
 }

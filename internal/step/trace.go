@@ -1,3 +1,6 @@
+// Package step runs one step from end to end: commands in a sandbox under the
+// tracer, then the attestors over what was recorded, into one collection. It
+// makes evidence and judges nothing.
 package step
 
 import (

@@ -127,10 +127,9 @@ type walker struct {
 
 // linkedFile is a file with several names: it is read under one of them.
 type linkedFile struct {
-	once    sync.Once
-	state   evidence.FileState
-	digests evidence.DigestSet
-	err     error
+	once  sync.Once
+	state evidence.FileState
+	err   error
 }
 
 func (w *walker) close() {
