@@ -427,7 +427,7 @@ _ordinary(image) if {
 }
 
 _is_program(entry, image) if {
-	process.base(image.program) in entry.names
+	regex.match(entry.names, _name(image))
 	not process.writable(image.program)
 }
 
@@ -441,16 +441,26 @@ _interpreters := {proc.program |
 	process.role(proc) == "import-harness"
 }
 
-# What an ordinary program starts itself (the compiler its linker, a shell
-# script its filters), as long as it is a program of the system.
+# What a process is called: programs of many names go by the one they were given.
+_name(image) := process.base(image.program) if not process.base(image.program) in known.many_names.programs
+
+_name(image) := process.base(image.args[0]) if process.base(image.program) in known.many_names.programs
+
+# What an ordinary program starts, and what that starts (the compiler its linker,
+# a shell script its filters), as long as it is a program of the system.
 _helper(proc) if {
-	proc.parentpid in _ordinary_processes
+	proc.processid in _started_by_ordinary
 	not proc.processid in _ordinary_processes
 	every image in process.images(proc) {
 		not process.writable(image.program)
 		not image.program in _interpreters
 	}
 }
+
+_started_by_ordinary := graph.reachable(
+	object.union_n([{proc.parentpid: {proc.processid: true}} | some proc in input.processes]),
+	_ordinary_processes,
+)
 
 _ordinary_processes := {proc.processid |
 	some proc in input.processes

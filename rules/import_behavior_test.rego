@@ -75,11 +75,14 @@ test_quiet_programs if {
 	_running("/sbin/ldconfig", ["-p"]) == set()
 	_running("/usr/bin/uname", ["-p"]) == set()
 	_running("/usr/bin/git", ["version"]) == set()
+	_running("/usr/bin/x86_64-linux-gnu-ld.bfd", ["-t", "-o", "/dev/null", "-lfoo"]) == set()
+	_children([fixture.process("package-code", {"execs": [{"program": "/bin/busybox", "argv": ["uname", "-m"]}]})]) == set()
 	_running(fixture.python, ["-s", "-c", "from multiprocessing.resource_tracker import main;main(5)"]) == set()
 	_children([fixture.process("package-code", {"execs": [{"program": "/usr/bin/x", "argv": ["x"], "errno": "ENOENT"}]})]) == set()
 	_children([
 		object.union(_child("/usr/bin/gcc", ["-Wl,-t", "-o", "/tmp/x", "-lfoo"]), {"processid": 30}),
-		object.union(_child("/usr/bin/ld", ["-plugin", "x"]), {"processid": 31, "parentpid": 30}),
+		object.union(_child("/usr/lib/gcc/collect2", ["-plugin", "x"]), {"processid": 31, "parentpid": 30}),
+		object.union(_child("/usr/bin/ld", ["-plugin", "x"]), {"processid": 33, "parentpid": 31}),
 		fixture.process("package-code", {"processid": 32, "parentpid": 30}),
 	]) == set()
 }

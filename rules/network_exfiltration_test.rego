@@ -245,7 +245,7 @@ test_hostile_text if {
 	})])
 	some message in messages
 	not regex.match(`[\n\x{1b}\x{202e}]`, message)
-	contains(message, "/tmp/%22x%0ACRITICAL:FORGED: %1B[2J%E2%80%AE")
+	contains(message, "/tmp/\\\"x%0ACRITICAL:FORGED: %1B[2J%E2%80%AE")
 	long := network_exfiltration.deny with input as fixture.install([fixture.process("build-child", {
 		"program": sprintf("/tmp/%s", [concat("", ["a" | some _ in numbers.range(1, 5000)])]),
 		"network": {"connections": [fixture.connection("10.1.2.3", 443)]},

@@ -79,7 +79,7 @@ func (s *Supervisor) settleExec(p *process, thread int) {
 	if thread != 0 {
 		read, err := readImage(p.id.pid)
 		if err == nil {
-			if slices.Equal(read.args, p.record.Args) && !slices.Equal(read.args, pending.argv) {
+			if slices.Equal(read.args, p.args) && !slices.Equal(read.args, pending.argv) {
 				attempt.Errno, attempt.Truth = "ENOEXEC", evidence.TruthKernel // still the old image
 				return
 			}
@@ -89,7 +89,7 @@ func (s *Supervisor) settleExec(p *process, thread int) {
 	}
 	s.closeRoot(p) // the new image may have been run from another root
 	p.record.Program, p.record.Comm = attempt.Program, im.comm
-	p.record.Args = s.options.Redact(im.args)
+	p.args, p.record.Args = im.args, s.options.Redact(im.args)
 	p.record.Cmdline = joinArgs(p.record.Args)
 	p.record.Environ = s.options.RedactEnviron(im.environ)
 	p.program = p.execs[pending.index]

@@ -30,6 +30,7 @@ type process struct {
 	forks   int // children announced by fork calls and not seen yet
 	ended   bool
 	pending *pendingExec
+	args    []string // of the image, as they are; the record has them redacted
 
 	opened   map[string]*digest
 	opens    map[openKey]int
@@ -78,10 +79,13 @@ func (s *Supervisor) newProcess(e *event, st status) *process {
 		events: map[eventKey]int{}, written: map[string]*digest{}, unhashed: map[string]string{},
 	}
 	p.record = evidence.Process{ProcessID: st.inside, StartTime: e.at}
-	if parent := s.parentOf(st); parent != nil {
-		parent.forks--
-		parent.children = append(parent.children, st.inside)
-		p.inherit(parent)
+	if s.CommandPID() != 0 { // else it is the command itself, which has no parent here
+		p.record.ParentPID = initPID
+		if parent := s.parentOf(st); parent != nil {
+			parent.forks--
+			parent.children = append(parent.children, st.inside)
+			p.inherit(parent)
+		}
 	}
 	s.processes[st.id] = p
 	s.order = append(s.order, p)
@@ -92,12 +96,16 @@ func (s *Supervisor) newProcess(e *event, st status) *process {
 	return p
 }
 
+// initPID is recorded as the parent of a process whose real one was never seen.
+const initPID = 1
+
 // inherit gives a forked child the image of its parent.
 func (p *process) inherit(parent *process) {
 	r := parent.record
 	p.record.ParentPID = parent.inside
 	p.record.Program, p.record.Comm = r.Program, r.Comm
 	p.record.Cmdline, p.record.Args, p.record.Environ = r.Cmdline, r.Args, r.Environ
+	p.args = parent.args
 	p.program, p.exe = parent.program, parent.exe
 }
 

@@ -6,26 +6,34 @@ import rego.v1
 
 _longest := 200
 
-# Control and format characters (line breaks, terminal escapes, characters that
-# reverse or hide text) and the double quote that delimits values in messages.
-_unsafe := `[\p{Cc}\p{Cf}\p{Zl}\p{Zp}"]`
+# Control and format characters: line breaks, terminal escapes, characters that
+# reverse or hide text.
+_hidden := `[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]`
+
+# The double quote delimits values in messages, the backslash escapes it.
+_quoting := `["\\]`
 
 # safe(value) is value as text that cannot end its quotes, start a line or hide
-# something: bounded, and with unsafe characters percent-encoded.
+# something: bounded, hidden characters percent-encoded, quotes escaped.
+safe(value) := concat("", [_escape(c) | some c in split(clipped, "")]) if {
+	clipped := _clip(sprintf("%v", [value]))
+	_unsafe(clipped)
+}
+
 safe(value) := clipped if {
 	clipped := _clip(sprintf("%v", [value]))
-	not regex.match(_unsafe, clipped)
+	not _unsafe(clipped)
 }
 
-safe(value) := escaped if {
-	clipped := _clip(sprintf("%v", [value]))
-	regex.match(_unsafe, clipped)
-	escaped := concat("", [_escape(c) | some c in split(clipped, "")])
-}
+_unsafe(s) if regex.match(_hidden, s)
 
-_escape(c) := c if not regex.match(_unsafe, c)
+_unsafe(s) if regex.match(_quoting, s)
 
-_escape(c) := urlquery.encode(c) if regex.match(_unsafe, c)
+_escape(c) := c if not _unsafe(c)
+
+_escape(c) := urlquery.encode(c) if regex.match(_hidden, c)
+
+_escape(c) := sprintf("\\%s", [c]) if regex.match(_quoting, c)
 
 _clip(s) := s if count(s) <= _longest
 
