@@ -127,6 +127,28 @@ type Network struct {
 	Sockets     []Socket     `json:"sockets,omitempty"`
 	Connections []Connection `json:"connections,omitempty"`
 	DNSLookups  []DNSLookup  `json:"dnsLookups,omitempty"`
+	// Flows are what was sent to addresses that the sandbox does not have; absent
+	// without a sinkhole.
+	Flows []Flow `json:"flows,omitempty"`
+}
+
+// Flow is one connection, or the datagrams of one process to one address, as the
+// sinkhole received it.
+type Flow struct {
+	Protocol string `json:"protocol"` // tcp, udp
+	Address  string `json:"address"`
+	Port     int    `json:"port"`
+	// Hostname is the name that was resolved to the address in this run, ServerName
+	// the one of a TLS ClientHello, HTTPHost and HTTPRequest those of an HTTP/1
+	// request; each is empty when there was none.
+	Hostname    string `json:"hostname,omitempty"`
+	ServerName  string `json:"serverName,omitempty"`
+	HTTPHost    string `json:"httpHost,omitempty"`
+	HTTPRequest string `json:"httpRequest,omitempty"`
+	// Bytes were received in all; FirstBytes are the first 512, base64.
+	Bytes      int64     `json:"bytes"`
+	FirstBytes string    `json:"firstBytes,omitempty"`
+	Timestamp  time.Time `json:"timestamp"`
 }
 
 // Socket is a socket of an unusual family or type that was made.
@@ -154,11 +176,13 @@ type Connection struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
-// DNSLookup is a datagram to, or connection with, a name server.
+// DNSLookup is a datagram to, or connection with, a name server; Query and Type
+// are what was asked, absent when only the contact was seen.
 type DNSLookup struct {
 	ServerAddress string `json:"serverAddress"`
 	ServerPort    int    `json:"serverPort"`
 	Query         string `json:"query,omitempty"`
+	Type          string `json:"type,omitempty"`
 }
 
 // FileOps are the operations of a process on the file system, in order.
@@ -316,6 +340,8 @@ type Sandbox struct {
 	BasePrefixes []string `json:"basePrefixes,omitempty"`
 	// Gateway is the "host:port" of the index gateway inside the sandbox.
 	Gateway string `json:"gateway,omitempty"`
+	// Resolver is the address of the sandbox's own name server; empty without one.
+	Resolver string `json:"resolver,omitempty"`
 	// ReadOnly are host paths visible read-only; Writable are throw-away paths.
 	ReadOnly []string `json:"readOnly,omitempty"`
 	Writable []string `json:"writable,omitempty"`

@@ -458,9 +458,15 @@ _helper(proc) if {
 }
 
 _started_by_ordinary := graph.reachable(
-	object.union_n([{proc.parentpid: {proc.processid: true}} | some proc in input.processes]),
+	{parent: object.keys(children) | some parent, children in _children},
 	_ordinary_processes,
 )
+
+# reachable returns keys of the graph only, so that every process is one.
+_children := object.union_n(array.concat(
+	[{proc.processid: {}} | some proc in input.processes],
+	[{proc.parentpid: {proc.processid: true}} | some proc in input.processes],
+))
 
 _ordinary_processes := {proc.processid |
 	some proc in input.processes

@@ -73,6 +73,13 @@ func (s *Supervisor) address(e *event, fd int32, at, length uint64) bool {
 	}
 	c.Syscall, c.FD, c.Timestamp, c.Type = e.name, int(fd), e.at, s.socketType(e, fd)
 	s.addConnection(e, c)
+	if s.options.Contact != nil && e.name != "bind" && (c.Family == "AF_INET" || c.Family == "AF_INET6") {
+		network := "tcp"
+		if c.Type == "SOCK_DGRAM" {
+			network = "udp"
+		}
+		s.options.Contact(network, c.Address, c.Port)
+	}
 	return true
 }
 

@@ -261,7 +261,10 @@ func lastError(stderr string) string {
 
 func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	c.tell("install", "creating a throw-away environment", 0)
-	spec := c.installSpec()
+	spec, err := c.installSpec()
+	if err != nil {
+		return nil, err
+	}
 	args, err := c.installCommand()
 	if err != nil {
 		return nil, err
@@ -285,12 +288,14 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 			return err
 		},
 	}
+	sinkhole := c.sink(&trace)
 	recording, err := trace.Run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.gateway.Close()
 	command := &recording.Command
+	addEgress(command, sinkhole)
 	command.Coverage.Sandbox = c.world.sandboxFacts(c.Network, c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
 	command.Changes = changes(c.before, c.installed)
 	evidence.AssignRoles(command, evidence.StepInstall)
@@ -342,9 +347,9 @@ func (c *run) secrets() []string {
 	return secrets
 }
 
-func (c *run) installSpec() sandbox.Spec {
+func (c *run) installSpec() (sandbox.Spec, error) {
 	spec := sandbox.Spec{
-		Namespaces: true, HostNetwork: c.Network == NetworkHost, GatewayPort: gatewayPort,
+		Namespaces: true, HostNetwork: c.Network == NetworkHost, GatewayPort: gatewayPort, Everywhere: true,
 		RootDir: c.world.host(dirRoot), Hidden: c.world.hidden(), Hostname: "localhost", Overlays: c.inputs.overlays,
 		Binds: []sandbox.Bind{
 			{Source: c.world.host(dirHome), Target: c.world.home, Writable: true},
@@ -356,7 +361,9 @@ func (c *run) installSpec() sandbox.Spec {
 	}
 	spec.Binds = append(spec.Binds, c.world.interpreterBinds()...)
 	spec.Binds = append(spec.Binds, c.inputs.binds...)
-	return spec
+	resolver, err := c.world.resolverBind()
+	spec.Binds = append(spec.Binds, resolver)
+	return spec, err
 }
 
 // workDir is where the installer starts: where the user stands when a

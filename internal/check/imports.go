@@ -221,7 +221,10 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 			Results: talk.follow,
 		})
 	}
-	spec := c.importSpec()
+	spec, err := c.importSpec()
+	if err != nil {
+		return nil, err
+	}
 	var after *evidence.Tree
 	trace := step.Trace{
 		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests, Secrets: c.secrets(), EveryCommand: true,
@@ -236,11 +239,13 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 			return err
 		},
 	}
+	sinkhole := c.sink(&trace)
 	recording, err := trace.Run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	command := &recording.Command
+	addEgress(command, sinkhole)
 	command.Coverage.Sandbox = c.world.sandboxFacts(c.importNetwork(), c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
 	command.Changes = changes(c.installed, after)
 	evidence.AssignRoles(command, evidence.StepImport)
@@ -264,9 +269,9 @@ func (c *run) importNetwork() string {
 	return NetworkNone
 }
 
-func (c *run) importSpec() sandbox.Spec {
+func (c *run) importSpec() (sandbox.Spec, error) {
 	spec := sandbox.Spec{
-		Namespaces: true, HostNetwork: c.Network == NetworkHost,
+		Namespaces: true, HostNetwork: c.Network == NetworkHost, Everywhere: true,
 		RootDir: c.world.host(dirImport, "root"), Hidden: c.world.hidden(), Hostname: "localhost",
 		Overlays: []sandbox.Overlay{{
 			Lower: c.world.host(dirHome), Upper: c.world.host(dirImport, "upper"), Work: c.world.host(dirImport, "work"), Target: c.world.home,
@@ -275,7 +280,9 @@ func (c *run) importSpec() sandbox.Spec {
 		Files: map[string][]byte{harnessPath: harness},
 	}
 	spec.Binds = append(spec.Binds, c.world.interpreterBinds()...)
-	return spec
+	resolver, err := c.world.resolverBind()
+	spec.Binds = append(spec.Binds, resolver)
+	return spec, err
 }
 
 // judgeImports puts the results of the harness into the record. A run in which

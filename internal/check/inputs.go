@@ -19,6 +19,7 @@ import (
 
 // inputs are what the user asked for, and what the sandbox has to show for it.
 type inputs struct {
+	workDir   string
 	arguments []pypi.Argument
 	sets      []fileSet
 	flags     interpreter.Flags // the user's, with those of requirement files
@@ -49,7 +50,7 @@ func inputError(hint, format string, args ...any) error {
 
 // readInputs classifies the requirements. It reads files, not the network.
 func readInputs(r Request, python *interpreter.Interpreter) (*inputs, error) {
-	in := &inputs{flags: r.Flags}
+	in := &inputs{workDir: r.WorkDir, flags: r.Flags}
 	for _, text := range r.Requirements {
 		a, err := pypi.ClassifyArgument(text, r.WorkDir, false)
 		if err != nil {
@@ -159,6 +160,16 @@ func (in *inputs) place(w *world, gateway *egress.Gateway) error {
 	return nil
 }
 
+// shown is a local path as evidence names it: relative to where the user stands,
+// or the last element alone for what lies elsewhere.
+func (in *inputs) shown(path string) string {
+	relative, err := filepath.Rel(in.workDir, path)
+	if err != nil || !filepath.IsLocal(relative) {
+		return filepath.Base(path)
+	}
+	return relative
+}
+
 func (in *inputs) addFile(path, kind string) error {
 	if slices.ContainsFunc(in.local, func(l evidence.LocalFile) bool { return l.SandboxPath == path }) {
 		return nil
@@ -176,7 +187,7 @@ func (in *inputs) addFile(path, kind string) error {
 	if err != nil {
 		return fmt.Errorf("read %s %q: %w", kind, path, err)
 	}
-	in.local = append(in.local, evidence.LocalFile{Path: filepath.Base(path), SandboxPath: path, Kind: kind, Digests: digests, Size: info.Size()})
+	in.local = append(in.local, evidence.LocalFile{Path: in.shown(path), SandboxPath: path, Kind: kind, Digests: digests, Size: info.Size()})
 	return nil
 }
 
@@ -189,7 +200,7 @@ func (in *inputs) addDirectory(w *world, path string) error {
 		}
 	}
 	in.overlays = append(in.overlays, o)
-	in.local = append(in.local, evidence.LocalFile{Path: filepath.Base(path), SandboxPath: path, Kind: "directory"})
+	in.local = append(in.local, evidence.LocalFile{Path: in.shown(path), SandboxPath: path, Kind: "directory"})
 	return nil
 }
 

@@ -147,6 +147,8 @@ func (w *world) sandboxFacts(network, gateway string, missing []string, binds []
 	}
 	if network == NetworkHost {
 		s.Namespaces = slices.DeleteFunc(s.Namespaces, func(n string) bool { return n == "network" })
+	} else {
+		s.Resolver = nameServer
 	}
 	s.ReadOnly = append(s.ReadOnly, "/")
 	for _, b := range binds {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -12,17 +13,23 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// controlFD is where init finds its control socket.
-const controlFD = 3
+// Descriptors of init: its control socket, and the one on which it is asked for
+// sockets.
+const (
+	controlFD = 3
+	socketsFD = 4
+)
 
 // initMain is the life of init: build the world, run commands when told to,
 // reap everything, and end when the supervisor is gone.
 func initMain() int {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(controlFD)
+	unix.CloseOnExec(socketsFD)
 	in := &initProcess{}
 	if err := in.serve(); err != nil {
 		in.send(frame{Kind: frameError, Error: err.Error()})
@@ -116,6 +123,12 @@ func (in *initProcess) prepare(spec Spec) error {
 	if err := loopbackUp(); err != nil {
 		return err
 	}
+	if spec.Everywhere {
+		if err := beEverywhere(); err != nil {
+			return err
+		}
+		go openSockets()
+	}
 	if spec.GatewayPort == 0 {
 		in.send(frame{Kind: frameReady, Missing: missing})
 		return nil
@@ -153,6 +166,93 @@ func loopbackUp() error {
 		return fmt.Errorf("loopback: bring up: %w", err)
 	}
 	return nil
+}
+
+// beEverywhere makes every address a local one: a packet to any of them is
+// delivered here, and a socket may be bound to any of them.
+func beEverywhere() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find loopback: %w", err)
+	}
+	for _, all := range []string{"0.0.0.0/0", "::/0"} {
+		_, destination, err := net.ParseCIDR(all)
+		if err != nil {
+			return fmt.Errorf("route %s: %w", all, err)
+		}
+		route := &netlink.Route{
+			LinkIndex: lo.Attrs().Index, Dst: destination, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: unix.RT_SCOPE_HOST,
+		}
+		if err := netlink.RouteAdd(route); err != nil {
+			if all == "::/0" && errors.Is(err, unix.EOPNOTSUPP) {
+				continue // a kernel without IPv6
+			}
+			return fmt.Errorf("route %s to itself: %w", all, err)
+		}
+	}
+	return nil
+}
+
+// openSockets answers requests for sockets until the supervisor is gone.
+func openSockets() {
+	for {
+		f, fds, err := receiveFrame(socketsFD)
+		closeAll(fds)
+		if err != nil {
+			return
+		}
+		fd, err := openSocket(f.Network, f.Address, f.Port)
+		if err != nil {
+			err = sendFrame(socketsFD, frame{Kind: frameError, Error: err.Error()})
+		} else {
+			err = sendFrame(socketsFD, frame{Kind: frameListen}, fd)
+			unix.Close(fd)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func openSocket(network, address string, port int) (int, error) {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return -1, err
+	}
+	kind := unix.SOCK_STREAM
+	if network == "udp" {
+		kind = unix.SOCK_DGRAM
+	}
+	var to unix.Sockaddr
+	family, level, freely := unix.AF_INET, unix.SOL_IP, unix.IP_FREEBIND
+	if ip = ip.Unmap(); ip.Is4() {
+		to = &unix.SockaddrInet4{Port: port, Addr: ip.As4()}
+	} else {
+		family, level, freely = unix.AF_INET6, unix.SOL_IPV6, unix.IPV6_FREEBIND
+		to = &unix.SockaddrInet6{Port: port, Addr: ip.As16()}
+	}
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	// The address is on no interface; the route alone makes it local.
+	for _, option := range [...][2]int{{unix.SOL_SOCKET, unix.SO_REUSEADDR}, {level, freely}} {
+		if err := unix.SetsockoptInt(fd, option[0], option[1], 1); err != nil {
+			unix.Close(fd)
+			return -1, err
+		}
+	}
+	if err := unix.Bind(fd, to); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if kind == unix.SOCK_STREAM {
+		if err := unix.Listen(fd, 128); err != nil {
+			unix.Close(fd)
+			return -1, err
+		}
+	}
+	return fd, nil
 }
 
 func (in *initProcess) handle(r received) error {

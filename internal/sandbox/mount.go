@@ -237,11 +237,33 @@ func escape(path string) string {
 
 func applyBinds(root string, binds []Bind) error {
 	for _, b := range binds {
-		if err := bind(Bind{Source: b.Source, Target: filepath.Join(root, b.Target), Writable: b.Writable}); err != nil {
+		target, err := inRoot(root, b.Target)
+		if err != nil {
+			return err
+		}
+		if err := bind(Bind{Source: b.Source, Target: target, Writable: b.Writable}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inRoot is the place of a path below the new root. A link in its last element
+// (/etc/resolv.conf often is one) is followed there, not on the host.
+func inRoot(root, path string) (string, error) {
+	const maxLinks = 8
+	for range maxLinks {
+		target := filepath.Join(root, path)
+		text, err := os.Readlink(target)
+		if err != nil {
+			return target, nil // no link, or nothing there yet
+		}
+		if !filepath.IsAbs(text) {
+			text = filepath.Join(filepath.Dir(path), text)
+		}
+		path = text
+	}
+	return "", fmt.Errorf("bind to %q: too many links", path)
 }
 
 func writeFiles(root string, files map[string][]byte) error {
@@ -287,5 +309,5 @@ func readOnlyRoot() ([]string, error) {
 			return nil, fmt.Errorf("make %q read-only: %w", p, err)
 		}
 	}
-	return []string{"overlay of host directories", "decoy credentials", "network sinkhole and DNS stub", "memory limit"}, nil
+	return []string{"overlay of host directories", "decoy credentials", "memory limit"}, nil
 }

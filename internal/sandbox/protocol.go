@@ -22,6 +22,7 @@ const (
 	frameExited = "exited" // the command's status
 	frameKill   = "kill"   // kill every process inside but init
 	frameError  = "error"  // what could not be done
+	frameListen = "listen" // on the other socket: open a listening socket; the answer carries it
 )
 
 // frame is one message on the control socket: a 4-byte big-endian length, then JSON.
@@ -32,6 +33,8 @@ type frame struct {
 	Status  int      `json:"status,omitempty"`
 	PID     int      `json:"pid,omitempty"`
 	Port    int      `json:"port,omitempty"`
+	Network string   `json:"network,omitempty"` // tcp or udp
+	Address string   `json:"address,omitempty"`
 	Missing []string `json:"missing,omitempty"`
 	Error   string   `json:"error,omitempty"`
 }

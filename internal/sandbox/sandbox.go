@@ -62,6 +62,9 @@ type Spec struct {
 	// GatewayPort is the port on 127.0.0.1 inside on which Box.Listener accepts
 	// connections; 0 listens on none.
 	GatewayPort int `json:"gatewayPort,omitempty"`
+	// Everywhere makes every address one of the sandbox itself, so that Box.Listen
+	// can open sockets for any of them; without it only loopback is there.
+	Everywhere bool `json:"everywhere,omitempty"`
 	// RootDir is an empty directory of the host; the root file system inside is
 	// built on a tmpfs mounted over it.
 	RootDir string `json:"rootDir"`
@@ -110,7 +113,10 @@ type Box struct {
 	cmd     *exec.Cmd
 	control int
 	gateway net.Listener
-	missing []string
+
+	listening sync.Mutex
+	sockets   int // requests for listening sockets
+	missing   []string
 
 	closing sync.Once
 	waiting sync.Once
@@ -134,16 +140,24 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "control")
 	defer theirs.Close()
+	sockets, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("sandbox: control socket: %w", err)
+	}
+	requests := os.NewFile(uintptr(sockets[1]), "sockets")
+	defer requests.Close()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{initName}
 	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = []*os.File{theirs, requests}
 	cmd.SysProcAttr = attributes(spec)
 	if err := cmd.Start(); err != nil {
 		unix.Close(pair[0])
+		unix.Close(sockets[0])
 		return nil, explain(err)
 	}
-	b := &Box{cmd: cmd, control: pair[0]}
+	b := &Box{cmd: cmd, control: pair[0], sockets: sockets[0]}
 	if err := b.setUp(spec); err != nil {
 		b.Close()
 		return nil, err
@@ -231,6 +245,28 @@ func (b *Box) expect(kind string) (frame, []int, error) {
 // nil without namespaces.
 func (b *Box) Listener() net.Listener { return b.gateway }
 
+// Listen opens a socket inside: a listening one for "tcp", a bound one for "udp".
+// It fails where the address is taken. It may be called from any goroutine.
+func (b *Box) Listen(network, address string, port int) (*os.File, error) {
+	b.listening.Lock()
+	defer b.listening.Unlock()
+	if b.sockets < 0 {
+		return nil, errors.New("sandbox: it is closed")
+	}
+	if err := sendFrame(b.sockets, frame{Kind: frameListen, Network: network, Address: address, Port: port}); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	f, fds, err := receiveFrame(b.sockets)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("sandbox: %w", err)
+	case f.Kind == frameError || len(fds) != 1:
+		closeAll(fds)
+		return nil, fmt.Errorf("sandbox: listen on %s %s port %d: %s", network, address, port, f.Error)
+	}
+	return os.NewFile(uintptr(fds[0]), network), nil
+}
+
 // InitPID is the process id of the sandbox's init, outside.
 func (b *Box) InitPID() int { return b.cmd.Process.Pid }
 
@@ -311,6 +347,10 @@ func (b *Box) Close() {
 		_ = b.cmd.Process.Kill()
 		_ = b.wait()
 		unix.Close(b.control)
+		b.listening.Lock()
+		defer b.listening.Unlock()
+		unix.Close(b.sockets)
+		b.sockets = -1
 	})
 }
 

@@ -47,6 +47,10 @@ type Trace struct {
 	// outlive it. 0 is no bound for Timeout, and no time for Linger.
 	Timeout time.Duration
 	Linger  time.Duration
+	// Contact is called before a process inside contacts an IP address; listen opens
+	// a socket inside. nil leaves the address to the kernel.
+	Contact func(network, address string, port int, listen func(network, address string, port int) (*os.File, error))
+	// Watched and Digests are as in capture.Options.
 	Watched func(string) bool
 	Digests *capture.Digests
 	// Secrets are literal values that are replaced in outputs, after Rewrite was
@@ -190,7 +194,12 @@ type run struct {
 
 func (t Trace) newRun(box *sandbox.Box) (*run, error) {
 	r := &run{trace: t, box: box, recording: &Recording{Started: time.Now().UTC()}}
+	var contact func(network, address string, port int)
+	if t.Contact != nil {
+		contact = func(network, address string, port int) { t.Contact(network, address, port, box.Listen) }
+	}
 	supervisor, err := capture.New(capture.Options{
+		Contact: contact,
 		Watched: t.Watched, Digests: t.Digests, Redact: evidence.RedactArgs, RedactEnviron: evidence.RedactEnviron,
 		Stop: func() {
 			r.stopped.Store(true)
