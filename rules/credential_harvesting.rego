@@ -6,7 +6,7 @@
 #   the same finding: on a clean machine a thief leaves nothing else.
 # related_resources:
 #   - ref: https://attack.mitre.org/tactics/TA0006/
-package pip_witness.credential_harvesting
+package pip_witness.credential_harvesting # regal ignore:file-length
 
 import data.pip_witness.indicators.credential_programs as programs
 import data.pip_witness.lib.coverage

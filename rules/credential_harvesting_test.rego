@@ -6,6 +6,7 @@ import data.pip_witness.lib.fixture
 import rego.v1
 
 _found(processes) := found if {
+	# regal ignore:with-outside-test-context
 	messages := credential_harvesting.deny with input as fixture.install(processes)
 	found := fixture.findings(messages)
 }
@@ -97,7 +98,6 @@ _paths := {
 
 test_each_path if {
 	every path, want in _paths {
-		print(path, want)
 		_build(path) == {want}
 	}
 }

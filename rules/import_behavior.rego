@@ -7,7 +7,7 @@
 #   specification's example keep their names.
 # related_resources:
 #   - ref: https://attack.mitre.org/techniques/T1195/002/
-package pip_witness.import_behavior
+package pip_witness.import_behavior # regal ignore:file-length
 
 import data.pip_witness.indicators.import_behavior as known
 import data.pip_witness.indicators.network
@@ -39,13 +39,21 @@ deny contains msg if {
 	some contact in connections.contacts
 	msg := sprintf(
 		"%s:IMPORT_NEW_CONNECTION: %s contacted %s (%s)%s; an import needs no network",
-		[_contact_severity(contact), contact.process, connections.peer(contact), text.safe(contact.syscall), _installed_too(contact)],
+		[
+			_contact_severity(contact),
+			contact.process,
+			connections.peer(contact),
+			text.safe(contact.syscall),
+			_installed_too(contact),
+		],
 	)
 }
 
 # METADATA
 # title: Credentials at import
-# description: Importing opened, listed or tried to open a path that holds credentials, whether or not the installation did too.
+# description: >-
+#   Importing opened, listed or tried to open a path that holds credentials, whether or not the
+#   installation did too.
 # custom:
 #   id: IMPORT_CRED_ACCESS
 #   severity: CRITICAL
@@ -163,11 +171,10 @@ deny contains msg if {
 #   needs: product and omnitrail of the installation, omnitrail of the import
 deny contains msg if {
 	_bindable
-	differences := _differences
-	count(differences) > 0
+	count(_differences) > 0
 	msg := sprintf(
-		"CRITICAL:IMPORT_TREE_BINDING: %d files of the environment differ from what the installation left, first \"%s\"; what was imported is not what was judged",
-		[count(differences), text.safe(sort(differences)[0])],
+		"CRITICAL:IMPORT_TREE_BINDING: %d files are not as the installation left them, as \"%s\"",
+		[count(_differences), text.safe(sort(_differences)[0])],
 	)
 }
 
@@ -205,7 +212,7 @@ deny contains msg if {
 #   needs: the tree after the import (changes), writes, renames, links
 deny contains msg if {
 	some path, _ in _mutations
-	startup.startup_file(path)
+	startup.file(path)
 	msg := sprintf(
 		"CRITICAL:IMPORT_PTH_WRITE: importing changed \"%s\", which Python runs at every start",
 		[text.safe(path)],
@@ -214,7 +221,9 @@ deny contains msg if {
 
 # METADATA
 # title: A program from a temporary directory
-# description: Importing ran a file, or had an interpreter run a file, that the run itself could have written outside the environment.
+# description: >-
+#   Importing ran a file, or had an interpreter run a file, that the run itself could have written
+#   outside the environment.
 # custom:
 #   id: IMPORT_EXEC_TMP
 #   severity: CRITICAL
@@ -345,7 +354,10 @@ deny contains msg if {
 deny contains msg if {
 	some [_, path] in opens.writing
 	_way_out(path)
-	msg := sprintf("CRITICAL:IMPORT_ESCAPE: importing opened \"%s\" to write, a way out of the container", [text.safe(path)])
+	msg := sprintf(
+		"CRITICAL:IMPORT_ESCAPE: importing opened \"%s\" to write, a way out of the container",
+		[text.safe(path)],
+	)
 }
 
 not_evaluated contains sprintf("%s: %s", [id, reason]) if {
@@ -357,7 +369,7 @@ not_evaluated contains "IMPORT_FILE_MUTATION: the tree after the import is not i
 	not _walked
 }
 
-not_evaluated contains "IMPORT_TREE_BINDING: it needs product and omnitrail of the installation and omnitrail of the import, about the same environment" if {
+not_evaluated contains "IMPORT_TREE_BINDING: the evidence lacks product or an omnitrail of the environment" if {
 	not _bindable
 }
 
@@ -394,13 +406,15 @@ _known_contact(contact) if {
 	lower(dist.name) == entry.distribution
 }
 
-_installed_too(contact) := ", as a process other than the installer did during the installation" if _contacted_at_install(contact)
+_installed_too(contact) := ", as a process other than the installer did before" if {
+	_contacted_at_install(contact)
+}
 
 _installed_too(contact) := "" if not _contacted_at_install(contact)
 
 _contacted_at_install(contact) if sprintf("%s:%v", [contact.address, contact.port]) in _install_contacts
 
-_install_contacts := {sprintf("%s:%v", [connections.normal(c.address), object.get(c, "port", 0)]) |
+_install_contacts contains sprintf("%s:%v", [connections.normal(c.address), object.get(c, "port", 0)]) if {
 	some proc in input.steps["pip-install"]["command-run"].processes
 	proc.role != "installer"
 	some c in proc.network.connections
@@ -408,7 +422,7 @@ _install_contacts := {sprintf("%s:%v", [connections.normal(c.address), object.ge
 }
 
 # Processes that package code started, by index.
-_strangers := {index |
+_strangers contains index if {
 	some index, proc in input.processes
 	process.role(proc) != "import-harness"
 	not _helper(proc)
@@ -418,7 +432,7 @@ _ran_at_install(image) := ", as the installation did" if image.program in _insta
 
 _ran_at_install(image) := "" if not image.program in _install_programs
 
-_install_programs := {proc.program | some proc in input.steps["pip-install"]["command-run"].processes}
+_install_programs contains proc.program if some proc in input.steps["pip-install"]["command-run"].processes
 
 _ordinary(image) if {
 	some entry in known.programs
@@ -436,7 +450,7 @@ _is_program(entry, image) if {
 	image.program in _interpreters
 }
 
-_interpreters := {proc.program |
+_interpreters contains proc.program if {
 	some proc in input.processes
 	process.role(proc) == "import-harness"
 }
@@ -449,12 +463,20 @@ _name(image) := process.base(image.args[0]) if process.base(image.program) in kn
 # What an ordinary program starts, and what that starts (the compiler its linker,
 # a shell script its filters), as long as it is a program of the system.
 _helper(proc) if {
-	proc.processid in _started_by_ordinary
-	not proc.processid in _ordinary_processes
+	_below_ordinary[proc.processid]
 	every image in process.images(proc) {
-		not process.writable(image.program)
-		not image.program in _interpreters
+		_of_the_system(image)
 	}
+}
+
+_of_the_system(image) if {
+	not process.writable(image.program)
+	not image.program in _interpreters
+}
+
+_below_ordinary[id] if {
+	some id in _started_by_ordinary
+	not id in _ordinary_processes
 }
 
 _started_by_ordinary := graph.reachable(
@@ -468,7 +490,7 @@ _children := object.union_n(array.concat(
 	[{proc.parentpid: {proc.processid: true}} | some proc in input.processes],
 ))
 
-_ordinary_processes := {proc.processid |
+_ordinary_processes contains proc.processid if {
 	some proc in input.processes
 	process.role(proc) != "import-harness"
 	images := process.images(proc)
@@ -480,7 +502,7 @@ _ordinary_processes := {proc.processid |
 }
 
 # By name, with what tells kinds apart, and how often; what libraries do is left out.
-_calls := {call: sum([object.get(e, "count", 1) | some e in _events; _call_name(e) == call]) |
+_calls[call] := sum([object.get(e, "count", 1) | some e in _events; _call_name(e) == call]) if {
 	some call in {_call_name(e) | some e in _events}
 }
 
@@ -531,7 +553,7 @@ _changed_paths := object.union(
 	},
 )
 
-_tree_paths := {c.path | some c in input.changes}
+_tree_paths contains c.path if some c in input.changes
 
 _touched contains w.path if {
 	some proc in input.processes
@@ -552,7 +574,7 @@ _touched contains o.path if {
 	object.get(o, "errno", "") == ""
 }
 
-_mutations := {path: how |
+_mutations[path] := how if {
 	some path, how in _changed_paths
 	not _innocent(path, how)
 }
@@ -637,7 +659,7 @@ _installed_code(path) if {
 	process.under(path, sprintf("%s/%s", [prefix, part]))
 }
 
-_installed_code(path) if startup.startup_file(path)
+_installed_code(path) if startup.file(path)
 
 _installed_code(path) if {
 	some place in known.persistence
@@ -656,10 +678,10 @@ _persistent(path, place) if {
 }
 
 _bindable if {
-	some path, _ in _install_product
-	process.under(path, input.coverage.sandbox.prefix)
 	count(_import_trail) > 0
 	count(_install_trail) > 0
+	some path, _ in _install_product
+	process.under(path, input.coverage.sandbox.prefix)
 }
 
 _install_product := input.steps["pip-install"].product
@@ -693,14 +715,20 @@ _differences := ({path |
 _run_files(image) := {image.program} if not _runs_scripts(image)
 
 _run_files(image) := {image.program} | {script |
-	script := [argument |
-		some argument in array.slice(image.args, 1, count(image.args))
-		not startswith(argument, "-")
-	][0]
+	some script in _script(image)
 	startswith(script, "/")
 } if {
 	_runs_scripts(image)
 }
+
+# The first argument that is no option.
+_script(image) := array.slice(
+	[argument |
+		some argument in array.slice(image.args, 1, count(image.args))
+		not startswith(argument, "-")
+	],
+	0, 1,
+)
 
 _runs_scripts(image) if image.program in _interpreters
 

@@ -6,6 +6,7 @@ import data.pip_witness.lib.fixture
 import rego.v1
 
 _with(input_more, processes) := found if {
+	# regal ignore:with-outside-test-context
 	messages := import_behavior.deny with input as object.union(fixture.imported(processes), input_more)
 	found := fixture.findings(messages)
 }
@@ -116,7 +117,7 @@ test_contacted_at_installation_too if {
 	)
 	messages := import_behavior.deny with input as evidence
 	some message in messages
-	contains(message, "as a process other than the installer did during the installation")
+	contains(message, "as a process other than the installer did before")
 }
 
 test_credentials if {
@@ -175,6 +176,8 @@ test_mutations if {
 		"HIGH:IMPORT_FILE_MUTATION",
 	}
 	_import({"fileOps": {"deletes": [{"path": "/root/x", "errno": "ENOENT"}]}}) == set()
+	twice := fixture.harness({"fileOps": {"writes": [{"path": "/root/x"}]}})
+	_with({"changes": [{"path": "/root/x", "change": "created"}]}, [twice]) == {"HIGH:IMPORT_FILE_MUTATION"}
 }
 
 test_persistence if {
@@ -225,7 +228,7 @@ test_not_evaluated if {
 	bare := import_behavior.not_evaluated with input as {"processes": [], "coverage": {"trapped": fixture.trapped}}
 	bare == {
 		"IMPORT_FILE_MUTATION: the tree after the import is not in the evidence",
-		"IMPORT_TREE_BINDING: it needs product and omnitrail of the installation and omnitrail of the import, about the same environment",
+		"IMPORT_TREE_BINDING: the evidence lacks product or an omnitrail of the environment",
 	}
 	"IMPORT_LISTEN: not observed: bind, listen" in import_behavior.not_evaluated with input as {"coverage": {"trapped": []}}
 }

@@ -5,7 +5,7 @@
 #   index. Everything else that package code contacts is judged here.
 # related_resources:
 #   - ref: https://attack.mitre.org/tactics/TA0010/
-package pip_witness.network_exfiltration
+package pip_witness.network_exfiltration # regal ignore:file-length
 
 import data.pip_witness.indicators.network
 import data.pip_witness.lib.connections
@@ -37,7 +37,9 @@ deny contains msg if {
 
 # METADATA
 # title: Exfiltration service contacted
-# description: A process contacted a host that serves to collect data from anonymous senders, or ran a program with such an address.
+# description: >-
+#   A process contacted a host that serves to collect data from anonymous senders, or ran a program with
+#   such an address.
 # custom:
 #   id: NET_EXFIL_SERVICE
 #   severity: CRITICAL
@@ -82,7 +84,9 @@ deny contains msg if {
 
 # METADATA
 # title: Connection to a port of remote control or mining
-# description: A process that is not the installer contacted a port that mail, shells, proxies, miners or chat servers use.
+# description: >-
+#   A process that is not the installer contacted a port that mail, shells, proxies, miners or chat
+#   servers use.
 # custom:
 #   id: NET_SUSPICIOUS_PORT
 #   severity: HIGH
@@ -159,14 +163,16 @@ deny contains msg if {
 	some domain, queries in _queries
 	_tunnel(queries)
 	msg := sprintf(
-		"CRITICAL:NET_DNS_TUNNEL: %d name queries below \"%s\" carry encoded data, which is how data leaves through a resolver",
+		"CRITICAL:NET_DNS_TUNNEL: %d name queries below \"%s\" carry encoded data out through the resolver",
 		[count(queries), text.safe(domain)],
 	)
 }
 
 # METADATA
 # title: A name server of the package's own choice
-# description: A process that is not the installer asked a name server that is not the system's, or a public one over HTTPS.
+# description: >-
+#   A process that is not the installer asked a name server that is not the system's, or a public one
+#   over HTTPS.
 # custom:
 #   id: NET_DNS_FOREIGN_RESOLVER
 #   severity: HIGH
@@ -229,7 +235,9 @@ deny contains msg if {
 
 # METADATA
 # title: A shell for somebody else
-# description: A socket was put in place of the standard streams, or a program was run with the arguments of a remote shell.
+# description: >-
+#   A socket was put in place of the standard streams, or a program was run with the arguments of a
+#   remote shell.
 # custom:
 #   id: NET_REVERSE_SHELL
 #   severity: CRITICAL
@@ -258,7 +266,9 @@ deny contains msg if {
 
 # METADATA
 # title: A server was started
-# description: A process that is not the installer waits for connections from other machines; on loopback it is MEDIUM.
+# description: >-
+#   A process that is not the installer waits for connections from other machines; on loopback it is
+#   MEDIUM.
 # custom:
 #   id: NET_LISTENER
 #   severity: HIGH
@@ -382,14 +392,16 @@ deny contains msg if {
 deny contains msg if {
 	count(_scanned) >= 5
 	msg := sprintf(
-		"HIGH:NET_LATERAL_SCAN: package code tried %d services on private addresses (%s), which is how malware looks for more machines",
+		"HIGH:NET_LATERAL_SCAN: package code tried %d services on private addresses (%s) to find more machines",
 		[count(_scanned), text.safe(concat(", ", sort(_scanned)))],
 	)
 }
 
 # METADATA
 # title: A place to publish packages or code
-# description: A process that is not the installer contacted an interface through which packages or repositories are changed.
+# description: >-
+#   A process that is not the installer contacted an interface through which packages or repositories
+#   are changed.
 # custom:
 #   id: NET_PUBLISH_ENDPOINT
 #   severity: CRITICAL
@@ -502,14 +514,23 @@ not_evaluated contains sprintf("%s: %s", [id, reason]) if {
 }
 
 not_evaluated contains sprintf("%s: the evidence names no host, in connections or in name queries", [id]) if {
-	some id in ["NET_EXFIL_SERVICE", "NET_UNEXPECTED_HOST", "NET_BLOCKCHAIN_C2", "NET_PUBLISH_ENDPOINT", "NET_IP_LOOKUP", "NET_DNS_TUNNEL"]
 	_contacted_something
 	count([named | some named in _named_hosts; named.source != "argument"]) == 0
+	some id in _about_hosts
 }
 
 not_evaluated contains "NET_UPLOAD_ASYMMETRY: the number of bytes sent and received is not in the evidence"
 
 not_evaluated contains "NET_SNI_ADDR_MISMATCH: the answers of the name service are not in the evidence"
+
+_about_hosts := [
+	"NET_EXFIL_SERVICE",
+	"NET_UNEXPECTED_HOST",
+	"NET_BLOCKCHAIN_C2",
+	"NET_PUBLISH_ENDPOINT",
+	"NET_IP_LOOKUP",
+	"NET_DNS_TUNNEL",
+]
 
 _contacted_something if {
 	some contact in connections.contacts
@@ -606,7 +627,7 @@ _kubernetes(contact) if {
 	_host_matches(contact.hostname, host)
 }
 
-_scanned := {connections.peer(contact) |
+_scanned contains connections.peer(contact) if {
 	some contact in connections.contacts
 	_package_controlled(contact.role)
 	contact.scope in {"private", "loopback"}
@@ -648,7 +669,10 @@ _named_hosts contains named if {
 # Names below each domain; merged in one call, since a package chooses how many.
 _queries := object.union_n([{_domain(name): {name: true}} | some name in _query_names])
 
-_query_names := {lower(named.host) | some named in _named_hosts; named.source == "query"}
+_query_names contains lower(named.host) if {
+	some named in _named_hosts
+	named.source == "query"
+}
 
 # The last two labels stand for the registrable domain: a list of public
 # suffixes would only merge less.
@@ -713,13 +737,12 @@ _insecure(run) if {
 
 # Descriptors of the standard streams onto which a process duplicated a socket
 # that it had connected to an Internet address.
-_bridged(proc) := {target |
+_bridged(proc) := {event.args[1] |
 	sockets := {c.fd | some c in proc.network.connections; connections.internet(c); c.syscall == "connect"}
 	some event in proc.syscallEvents
 	event.syscall in {"dup2", "dup3"}
 	event.args[0] in sockets
-	target := event.args[1]
-	target in {0, 1, 2}
+	event.args[1] in {0, 1, 2}
 }
 
 _remote_shell(run) if regex.match(network.shell_bridges.anywhere, run.line)

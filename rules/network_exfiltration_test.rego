@@ -6,6 +6,7 @@ import data.pip_witness.network_exfiltration
 import rego.v1
 
 _found(processes) := found if {
+	# regal ignore:with-outside-test-context
 	messages := network_exfiltration.deny with input as fixture.install(processes)
 	found := fixture.findings(messages)
 }

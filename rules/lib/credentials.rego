@@ -15,8 +15,8 @@ accesses contains access if {
 	some index, proc in input.processes
 	_opened(index, proc, path)
 	entry := table.entries[order]
-	severity := _severity(proc, path, entry)
 	not _exempt(proc, entry)
+	severity := _severity(proc, path, entry)
 	access := {
 		"rule": entry.rule,
 		"severity": severity,
@@ -49,7 +49,7 @@ _attempt(proc, path) := false if _read(proc, path)
 
 # A digest says that the content was there.
 _read(proc, path) if {
-	some _, digest in proc.openedfiles[path]
+	some digest in proc.openedfiles[path]
 	digest != ""
 }
 
@@ -60,7 +60,7 @@ _read(proc, path) if {
 }
 
 # Paths that match the table, with the number of the first entry that does.
-_watched := {path: order |
+_watched[path] := order if {
 	some path in _paths
 	_plausible(path)
 	not _excluded(path)
@@ -89,10 +89,9 @@ _prefixes := {sprintf("/%s/", [first]) | some first, _ in _absolute} | {sprintf(
 	some first, _ in _relative
 }
 
-_homes := {"/root"} | {home |
-	home := input.coverage.sandbox.home
-	startswith(home, "/")
-}
+_homes contains "/root"
+
+_homes contains input.coverage.sandbox.home if startswith(input.coverage.sandbox.home, "/")
 
 # By first element below a home directory, and below the root: pattern → number
 # of its entry. union_n merges one level down, in one pass.
@@ -115,24 +114,26 @@ _suffixes := {sprintf("/%s", [name]) | some name, _ in _names; not startswith(na
 	startswith(name, "*")
 }
 
-_names := {name: order |
+_names[name] := order if {
 	some order, entry in table.entries
 	some name in entry.names
 }
 
-_orders(path) := orders if {
-	orders := ({order |
-		some rest in _rests(path)
-		some pattern, order in _relative[split(rest, "/")[0]]
-		_matches(pattern, rest)
-	} | {order |
-		rest := substring(path, 1, -1)
-		some pattern, order in _absolute[split(rest, "/")[0]]
-		_matches(pattern, rest)
-	}) | {order |
-		some name, order in _names
-		_named(name, path)
-	}
+_orders(path) := (_home_orders(path) | _root_orders(path)) | {order |
+	some name, order in _names
+	_named(name, path)
+}
+
+_home_orders(path) := {order |
+	some rest in _rests(path)
+	some pattern, order in _relative[split(rest, "/")[0]]
+	_matches(pattern, rest)
+}
+
+_root_orders(path) := {order |
+	rest := substring(path, 1, -1)
+	some pattern, order in _absolute[split(rest, "/")[0]]
+	_matches(pattern, rest)
 }
 
 # What follows the home directory in path.
@@ -178,10 +179,9 @@ _excluded(path) if {
 	process.under(path, prefix)
 }
 
-_trusted_prefixes := {prefix | some prefix in input.coverage.sandbox.basePrefixes} | {prefix |
-	prefix := input.coverage.sandbox.prefix
-	prefix != ""
-}
+_trusted_prefixes contains prefix if some prefix in input.coverage.sandbox.basePrefixes
+
+_trusted_prefixes contains input.coverage.sandbox.prefix if input.coverage.sandbox.prefix != ""
 
 # Reading one's own entry of /proc is ordinary or, for the environment, curious.
 _severity(proc, path, entry) := entry.severity if {

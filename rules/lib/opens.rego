@@ -6,7 +6,10 @@ import rego.v1
 
 # other holds the positions [process, open] of all opens but those for reading.
 # It is the one pass over all opens, of which an honest run has very many.
-other contains [i, j] if input.processes[i].fileOps.opens[j].mode != "read"
+other contains [i, j] if {
+	some i, j
+	input.processes[i].fileOps.opens[j].mode != "read"
+}
 
 # directories holds [process, path] of directories that were opened to list them.
 directories contains [i, o.path] if {

@@ -81,13 +81,25 @@ _protected(path, dir) if {
 	count(kept) >= count(dir)
 }
 
-_soft := {dir | some dir in _listed_soft; startswith(dir, "/")}
+_soft contains "/tmp"
 
-_listed_soft := ({"/tmp", "/var/tmp", "/dev/shm"} | {input.coverage.sandbox[key] |
+_soft contains "/var/tmp"
+
+_soft contains "/dev/shm"
+
+_soft contains dir if {
 	some key in ["home", "prefix", "tempDir", "workDir"]
-}) | {dir | some dir in input.coverage.sandbox.writable}
+	dir := input.coverage.sandbox[key]
+	startswith(dir, "/")
+}
 
-_hard := {dir | some dir in input.coverage.sandbox.basePrefixes; startswith(dir, "/")} | {dir |
-	some dir in input.coverage.sandbox.readOnly
+_soft contains dir if {
+	some dir in input.coverage.sandbox.writable
+	startswith(dir, "/")
+}
+
+_hard contains dir if {
+	some key in ["basePrefixes", "readOnly"]
+	some dir in input.coverage.sandbox[key]
 	startswith(dir, "/")
 }

@@ -4,12 +4,12 @@ package pip_witness.lib.startup
 
 import rego.v1
 
-# startup_file(path) is true for such a file.
-startup_file(path) if {
+# file(path) is true for such a file.
+file(path) if {
 	path_file(path)
 }
 
-startup_file(path) if customization(path)
+file(path) if customization(path)
 
 # path_file(path) is true for a .pth or .start file in a site directory.
 path_file(path) if {
@@ -37,14 +37,13 @@ _directly_in_site(path) if {
 
 # The site directories that path could lie in: the environment's, the user's,
 # the trusted interpreter's.
-_site_directories(path) := {directory | some directory in input.coverage.sandbox.sitePackages} | {directory |
+_site_directories(path) := {directory | some directory in input.coverage.sandbox.sitePackages} | {found |
 	some found in regex.find_n(
 		`^/.*/\.local/lib/python3[^/]*/site-packages|^/.*/lib/python3[^/]*/(?:site|dist)-packages|^/.*/lib/python3[^/]*`,
 		path,
 		1,
 	)
 	_trusted_or_user(found)
-	directory := found
 }
 
 _trusted_or_user(directory) if contains(directory, "/.local/lib/")
