@@ -145,6 +145,9 @@ type Flow struct {
 	ServerName  string `json:"serverName,omitempty"`
 	HTTPHost    string `json:"httpHost,omitempty"`
 	HTTPRequest string `json:"httpRequest,omitempty"`
+	// Canaries are the paths and variables of decoys whose value was in what was
+	// sent (as it is, in hexadecimal or in base64), sorted; absent when none was.
+	Canaries []string `json:"canaries,omitempty"`
 	// Bytes were received in all; FirstBytes are the first 512, base64.
 	Bytes      int64     `json:"bytes"`
 	FirstBytes string    `json:"firstBytes,omitempty"`
@@ -183,6 +186,8 @@ type DNSLookup struct {
 	ServerPort    int    `json:"serverPort"`
 	Query         string `json:"query,omitempty"`
 	Type          string `json:"type,omitempty"`
+	// Canaries are as in Flow, for the name that was asked.
+	Canaries []string `json:"canaries,omitempty"`
 }
 
 // FileOps are the operations of a process on the file system, in order.
@@ -306,6 +311,15 @@ type Coverage struct {
 	Sandbox Sandbox `json:"sandbox"`
 }
 
+// Decoy is a fake credential, a file or an environment variable, with a value
+// that is unique to the run. The value opens nothing; where it shows up, the decoy
+// was taken.
+type Decoy struct {
+	Path     string `json:"path,omitempty"` // absolute, inside the sandbox
+	Variable string `json:"variable,omitempty"`
+	Canary   string `json:"canary"`
+}
+
 // Lingered is the time that one run of the import harness was watched after its
 // last import. Busy tells that threads or processes were still at work then.
 type Lingered struct {
@@ -340,6 +354,8 @@ type Sandbox struct {
 	BasePrefixes []string `json:"basePrefixes,omitempty"`
 	// Gateway is the "host:port" of the index gateway inside the sandbox.
 	Gateway string `json:"gateway,omitempty"`
+	// Decoys are the fake credentials that were planted; absent without any.
+	Decoys []Decoy `json:"decoys,omitempty"`
 	// Resolver is the address of the sandbox's own name server; empty without one.
 	Resolver string `json:"resolver,omitempty"`
 	// ReadOnly are host paths visible read-only; Writable are throw-away paths.

@@ -63,7 +63,10 @@ test_quiet_import if {
 				{"path": "/var/cache/fontconfig/x"},
 				{"path": "/root/.config/matplotlib/matplotlibrc"},
 			],
-			"renames": [{"oldPath": _site("demo/__pycache__/x.cpython-311.pyc.139000"), "newPath": _site("demo/__pycache__/x.cpython-311.pyc")}],
+			"renames": [{
+				"oldPath": _site("demo/__pycache__/x.cpython-311.pyc.139000"),
+				"newPath": _site("demo/__pycache__/x.cpython-311.pyc"),
+			}],
 			"deletes": [{"path": "/tmp/abcd1234"}],
 		},
 	}) == set()
@@ -72,14 +75,16 @@ test_quiet_import if {
 	_changed("/root/.config", "created") == set()
 }
 
+_executing(attempt) := _children([fixture.process("package-code", {"execs": [attempt]})])
+
 test_quiet_programs if {
 	_running("/sbin/ldconfig", ["-p"]) == set()
 	_running("/usr/bin/uname", ["-p"]) == set()
 	_running("/usr/bin/git", ["version"]) == set()
 	_running("/usr/bin/x86_64-linux-gnu-ld.bfd", ["-t", "-o", "/dev/null", "-lfoo"]) == set()
-	_children([fixture.process("package-code", {"execs": [{"program": "/bin/busybox", "argv": ["uname", "-m"]}]})]) == set()
+	_executing({"program": "/bin/busybox", "argv": ["uname", "-m"]}) == set()
 	_running(fixture.python, ["-s", "-c", "from multiprocessing.resource_tracker import main;main(5)"]) == set()
-	_children([fixture.process("package-code", {"execs": [{"program": "/usr/bin/x", "argv": ["x"], "errno": "ENOENT"}]})]) == set()
+	_executing({"program": "/usr/bin/x", "argv": ["x"], "errno": "ENOENT"}) == set()
 	_children([
 		object.union(_child("/usr/bin/gcc", ["-Wl,-t", "-o", "/tmp/x", "-lfoo"]), {"processid": 30}),
 		object.union(_child("/usr/lib/gcc/collect2", ["-plugin", "x"]), {"processid": 31, "parentpid": 30}),
@@ -102,9 +107,9 @@ test_connections if {
 # A telemetry agent of a known distribution, only where that is installed.
 test_known_connection if {
 	_connecting([fixture.connection("127.0.0.1", 8126)]) == {"CRITICAL:IMPORT_NEW_CONNECTION"}
-	_with({"steps": {"pip-install": {"pip-install": {"packages": [{"name": "ddtrace"}]}}}}, [fixture.harness({"network": {"connections": [fixture.connection("127.0.0.1", 8126)]}})]) == {
-		"MEDIUM:IMPORT_NEW_CONNECTION",
-	}
+	installed := {"steps": {"pip-install": {"pip-install": {"packages": [{"name": "ddtrace"}]}}}}
+	importing := fixture.harness({"network": {"connections": [fixture.connection("127.0.0.1", 8126)]}})
+	_with(installed, [importing]) == {"MEDIUM:IMPORT_NEW_CONNECTION"}
 }
 
 test_contacted_at_installation_too if {
@@ -138,7 +143,10 @@ test_programs if {
 }
 
 test_program_of_the_installation if {
-	evidence := object.union(fixture.imported([fixture.harness({}), _child("/usr/bin/true", [])]), {"steps": {"pip-install": {"command-run": {"processes": [{"program": "/usr/bin/true"}]}}}})
+	evidence := object.union(
+		fixture.imported([fixture.harness({}), _child("/usr/bin/true", [])]),
+		{"steps": {"pip-install": {"command-run": {"processes": [{"program": "/usr/bin/true"}]}}}},
+	)
 	messages := import_behavior.deny with input as evidence
 	some message in messages
 	contains(message, "as the installation did")
@@ -161,6 +169,8 @@ test_program_in_memory if {
 	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _running("/proc/2/fd/7", [])
 }
 
+_operating(kind, operation) := _import({"fileOps": {kind: [operation]}})
+
 test_mutations if {
 	_writing(_site("other/__init__.py")) == {"CRITICAL:IMPORT_FILE_MUTATION"}
 	_changed(_site("other/__init__.py"), "modified") == {"CRITICAL:IMPORT_FILE_MUTATION"}
@@ -172,10 +182,9 @@ test_mutations if {
 	_writing("/root/venv/share/x") == {"HIGH:IMPORT_FILE_MUTATION"}
 	_writing("/root/project/x") == {"HIGH:IMPORT_FILE_MUTATION"}
 	_writing("/dev/shm/x") == {"MEDIUM:IMPORT_FILE_MUTATION"}
-	_import({"fileOps": {"permChanges": [{"path": "/root/x", "mode": "0777"}], "links": [{"path": "/root/y", "target": "/etc"}]}}) == {
-		"HIGH:IMPORT_FILE_MUTATION",
-	}
-	_import({"fileOps": {"deletes": [{"path": "/root/x", "errno": "ENOENT"}]}}) == set()
+	_operating("permChanges", {"path": "/root/x", "mode": "0777"}) == {"HIGH:IMPORT_FILE_MUTATION"}
+	_operating("links", {"path": "/root/y", "target": "/etc"}) == {"HIGH:IMPORT_FILE_MUTATION"}
+	_operating("deletes", {"path": "/root/x", "errno": "ENOENT"}) == set()
 	twice := fixture.harness({"fileOps": {"writes": [{"path": "/root/x"}]}})
 	_with({"changes": [{"path": "/root/x", "change": "created"}]}, [twice]) == {"HIGH:IMPORT_FILE_MUTATION"}
 }
@@ -188,7 +197,10 @@ test_persistence if {
 
 test_startup_files if {
 	_writing(_site("x.pth")) == {"CRITICAL:IMPORT_FILE_MUTATION", "CRITICAL:IMPORT_PTH_WRITE"}
-	_writing("/srv/ann/.local/lib/python3.11/site-packages/x.pth") == {"CRITICAL:IMPORT_FILE_MUTATION", "CRITICAL:IMPORT_PTH_WRITE"}
+	_writing("/srv/ann/.local/lib/python3.11/site-packages/x.pth") == {
+		"CRITICAL:IMPORT_FILE_MUTATION",
+		"CRITICAL:IMPORT_PTH_WRITE",
+	}
 }
 
 test_temporary_programs if {
@@ -199,7 +211,10 @@ test_temporary_programs if {
 }
 
 test_metadata_service if {
-	_connecting([fixture.connection("169.254.169.254", 80)]) == {"CRITICAL:IMPORT_NEW_CONNECTION", "CRITICAL:IMPORT_IMDS"}
+	_connecting([fixture.connection("169.254.169.254", 80)]) == {
+		"CRITICAL:IMPORT_NEW_CONNECTION",
+		"CRITICAL:IMPORT_IMDS",
+	}
 }
 
 test_server if {
@@ -209,10 +224,14 @@ test_server if {
 test_escape if {
 	_connecting([{"syscall": "connect", "family": "AF_UNIX", "address": "/run/docker.sock"}]) == {"CRITICAL:IMPORT_ESCAPE"}
 	_import({"openedfiles": {"/proc/1/root/etc/shadow": {"sha256": "aa"}}}) == {"CRITICAL:IMPORT_ESCAPE"}
-	_import({"fileOps": {"opens": [{"path": "/proc/sys/kernel/core_pattern", "mode": "write", "errno": "EACCES"}]}}) == {"CRITICAL:IMPORT_ESCAPE"}
+	refused := {"path": "/proc/sys/kernel/core_pattern", "mode": "write", "errno": "EACCES"}
+	_operating("opens", refused) == {"CRITICAL:IMPORT_ESCAPE"}
 }
 
-_tree(step, mapping) := _with({"steps": {"pip-install": {"product": step}}, "omnitrail": {"Envelope": {"mapping": mapping}}}, [fixture.harness({})])
+_tree(step, mapping) := _with(
+	{"steps": {"pip-install": {"product": step}}, "omnitrail": {"Envelope": {"mapping": mapping}}},
+	[fixture.harness({})],
+)
 
 test_tree if {
 	_tree({}, {}) == set()
@@ -230,5 +249,6 @@ test_not_evaluated if {
 		"IMPORT_FILE_MUTATION: the tree after the import is not in the evidence",
 		"IMPORT_TREE_BINDING: the evidence lacks product or an omnitrail of the environment",
 	}
-	"IMPORT_LISTEN: not observed: bind, listen" in import_behavior.not_evaluated with input as {"coverage": {"trapped": []}}
+	blind := {"coverage": {"trapped": []}}
+	"IMPORT_LISTEN: not observed: bind, listen" in import_behavior.not_evaluated with input as blind
 }

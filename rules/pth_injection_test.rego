@@ -55,19 +55,37 @@ test_quiet if {
 	_owned("distutils-precedence.pth", "setuptools", [_precedence_line]) == set()
 	_file("x-py3.11-nspkg.pth", [_namespace]) == set()
 	_owned("_virtualenv.pth", "virtualenv", ["import _virtualenv"]) == set()
-	_analysis([_detail("__editable__.demo_e-1.0.pth", "demo-e", [_finder])], [{"name": "Demo-E", "installType": "editable"}]) == set()
+	_analysis(
+		[_detail("__editable__.demo_e-1.0.pth", "demo-e", [_finder])],
+		[{"name": "Demo-E", "installType": "editable"}],
+	) == set()
 }
 
-_precedence_line := "import os; var = 'SETUPTOOLS_USE_DISTUTILS'; enabled = os.environ.get(var, 'local') == 'local'; enabled and __import__('_distutils_hack').add_shim(); "
+_precedence_line := concat("", [
+	"import os; var = 'SETUPTOOLS_USE_DISTUTILS'; ",
+	"enabled = os.environ.get(var, 'local') == 'local'; ",
+	"enabled and __import__('_distutils_hack').add_shim(); ",
+])
 
 _finder := "import __editable___demo_finder; __editable___demo_finder.install()"
 
-_namespace := "import sys, types, os;has_mfs = sys.version_info > (3, 5);p = os.path.join(sys._getframe(1).f_locals['sitedir'], *('google',));importlib = has_mfs and __import__('importlib.util');has_mfs and __import__('importlib.machinery');m = has_mfs and sys.modules.setdefault('google', importlib.util.module_from_spec(importlib.machinery.PathFinder.find_spec('google', [os.path.dirname(p)])));m = m or sys.modules.setdefault('google', types.ModuleType('google'));mp = (m or []) and m.__dict__.setdefault('__path__',[]);(p not in mp) and mp.append(p)"
+_namespace := concat("", [
+	"import sys, types, os;has_mfs = sys.version_info > (3, 5);",
+	"p = os.path.join(sys._getframe(1).f_locals['sitedir'], *('google',));",
+	"importlib = has_mfs and __import__('importlib.util');has_mfs and __import__('importlib.machinery');",
+	"m = has_mfs and sys.modules.setdefault('google', importlib.util.module_from_spec(",
+	"importlib.machinery.PathFinder.find_spec('google', [os.path.dirname(p)])));",
+	"m = m or sys.modules.setdefault('google', types.ModuleType('google'));",
+	"mp = (m or []) and m.__dict__.setdefault('__path__',[]);(p not in mp) and mp.append(p)",
+])
 
 # A build writes its wheel, its caches and temporary files; pip writes the rest.
 test_quiet_writes if {
 	_writing("build-child", "/tmp/pip-req-build-x/build/bdist.linux-x86_64/wheel/demo.pth") == set()
-	_writing("build-child", "/tmp/pip-build-env-x/overlay/lib/python3.11/site-packages/distutils-precedence.pth") == set()
+	_writing(
+		"build-child",
+		"/tmp/pip-build-env-x/overlay/lib/python3.11/site-packages/distutils-precedence.pth",
+	) == set()
 	_writing("build-child", _site("setuptools/__pycache__/x.cpython-311.pyc.140000")) == set()
 	_writing("installer", _site("demo/__init__.py")) == set()
 	_processes([fixture.process("build-child", {
@@ -81,7 +99,11 @@ test_executable_line if {
 	_file("demo.pth", ["import\tos"]) == {"CRITICAL:PTH_EXEC_LINE"}
 	_file("demo-nspkg.pth", [concat("", [_namespace, "; import os"])]) == {"CRITICAL:PTH_EXEC_LINE"}
 	_file("__editable__.demo-1.0.pth", [_finder]) == {"CRITICAL:PTH_EXEC_LINE"}
-	"CRITICAL:PTH_EXEC_LINE" in _owned("distutils-precedence.pth", "setuptools", ["import os; os.system('true'); __import__('_distutils_hack').add_shim()"])
+	"CRITICAL:PTH_EXEC_LINE" in _owned(
+		"distutils-precedence.pth",
+		"setuptools",
+		["import os; os.system('true'); __import__('_distutils_hack').add_shim()"],
+	)
 }
 
 test_unknown_content if {
@@ -123,7 +145,10 @@ test_quiet_earlier_file if {
 }
 
 test_content if {
-	_file("demo.pth", ["import os, subprocess; subprocess.Popen(['x'])"]) == {"CRITICAL:PTH_EXEC_LINE", "CRITICAL:PTH_CONTENT"}
+	_file(
+		"demo.pth",
+		["import os, subprocess; subprocess.Popen(['x'])"],
+	) == {"CRITICAL:PTH_EXEC_LINE", "CRITICAL:PTH_CONTENT"}
 	_analysis(
 		[object.union(_detail("demo.pth", "demo", []), {"executableLines": [{
 			"line": 1,
@@ -132,14 +157,18 @@ test_content if {
 		}]})],
 		[],
 	) == {"CRITICAL:PTH_EXEC_LINE", "CRITICAL:PTH_CONTENT"}
-	_file("demo.pth", ["import base64; exec(base64.b64decode('eA=='))"]) == {"CRITICAL:PTH_EXEC_LINE", "CRITICAL:PTH_CONTENT"}
+	_file(
+		"demo.pth",
+		["import base64; exec(base64.b64decode('eA=='))"],
+	) == {"CRITICAL:PTH_EXEC_LINE", "CRITICAL:PTH_CONTENT"}
 }
 
 test_large if {
 	long := sprintf("import x; a = '%s'", [concat("", ["a" | some _ in numbers.range(1, 700)])])
 	_file("demo.pth", [long]) == {"CRITICAL:PTH_EXEC_LINE", "HIGH:PTH_LARGE"}
 	_analysis([object.union(_detail("demo.pth", "demo", ["import x"]), {"size": 34628})], []) == {
-		"CRITICAL:PTH_EXEC_LINE", "HIGH:PTH_LARGE",
+		"CRITICAL:PTH_EXEC_LINE",
+		"HIGH:PTH_LARGE",
 	}
 }
 
@@ -160,17 +189,23 @@ test_customization if {
 	_product("usercustomize/__init__.py", "00") == {"CRITICAL:PTH_SITECUSTOMIZE"}
 	_product("ddtrace/bootstrap/sitecustomize.py", "00") == set()
 	_writing("build-child", "/opt/python/lib/python3.11/sitecustomize.py") == {
-		"CRITICAL:PTH_SITECUSTOMIZE", "CRITICAL:PTH_WRITE_OUTSIDE_PIP",
+		"CRITICAL:PTH_SITECUSTOMIZE",
+		"CRITICAL:PTH_WRITE_OUTSIDE_PIP",
 	}
 }
 
 test_written_by_build if {
 	_writing("build-child", _site("demo.pth")) == {"CRITICAL:PTH_WRITE_OUTSIDE_PIP", "HIGH:PTH_EXEC_LINE"}
 	_writing("build-child", "/root/.local/lib/python3.11/site-packages/zz.pth") == {
-		"CRITICAL:PTH_WRITE_OUTSIDE_PIP", "HIGH:PTH_EXEC_LINE", "HIGH:PTH_USER_SITE",
+		"CRITICAL:PTH_WRITE_OUTSIDE_PIP",
+		"HIGH:PTH_EXEC_LINE",
+		"HIGH:PTH_USER_SITE",
 	}
 	_processes([fixture.process("package-code", {"fileOps": {
-		"renames": [{"oldPath": "/tmp/a", "newPath": _site("a.start")}, {"oldPath": "/tmp/b", "newPath": _site("b.start"), "errno": "EACCES"}],
+		"renames": [
+			{"oldPath": "/tmp/a", "newPath": _site("a.start")},
+			{"oldPath": "/tmp/b", "newPath": _site("b.start"), "errno": "EACCES"},
+		],
 		"links": [{"path": _site("c.start"), "target": "/tmp/c", "symbolic": true}],
 	}})]) == {"CRITICAL:PTH_WRITE_OUTSIDE_PIP", "CRITICAL:PTH_START_FILE"}
 }
@@ -219,14 +254,19 @@ test_while_starting if {
 	_processes([_interpreter({}), _child("2026-11-23T10:00:07Z")]) == {"CRITICAL:PTH_CHILD_SPAWN"}
 	_processes([_interpreter({}), _child("2026-11-23T10:00:08Z")]) == set()
 	_processes([_interpreter({}), _child("2026-11-23T09:00:08Z")]) == set()
-	_processes([_interpreter({"network": {"connections": [fixture.connection("127.0.0.1", 9)]}})]) == {"CRITICAL:PTH_CHILD_SPAWN"}
+	connecting := {"network": {"connections": [fixture.connection("127.0.0.1", 9)]}}
+	_processes([_interpreter(connecting)]) == {"CRITICAL:PTH_CHILD_SPAWN"}
 	_processes([_interpreter({"openedfiles": {"/root/.aws/credentials": {}}})]) == {"CRITICAL:PTH_CHILD_SPAWN"}
 }
 
 test_not_evaluated if {
 	count(pth_injection.not_evaluated) == 0 with input as fixture.install([])
-	answers := pth_injection.not_evaluated with input as object.union(fixture.install([]), {"product": {_site("a.pth"): {"digest": {}}}})
+	answers := pth_injection.not_evaluated with input as object.union(
+		fixture.install([]),
+		{"product": {_site("a.pth"): {"digest": {}}}},
+	)
 	count(answers) == 4
 	"PTH_UNOWNED: the owners of start-up files are not in the evidence" in answers
-	"PTH_CHILD_SPAWN: not observed: connect, execve, openat" in pth_injection.not_evaluated with input as {"coverage": {"trapped": []}}
+	blind := {"coverage": {"trapped": []}}
+	"PTH_CHILD_SPAWN: not observed: connect, execve, openat" in pth_injection.not_evaluated with input as blind
 }

@@ -139,6 +139,9 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 	if c.world, err = newWorld(c.python); err != nil {
 		return nil, err
 	}
+	if err := c.world.plantDecoys(); err != nil {
+		return nil, errors.Join(err, c.world.remove())
+	}
 	if r.Keep {
 		c.observed.Directory = c.world.dir
 	} else {
@@ -282,7 +285,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 			c.before, err = c.walk(ctx)
 			return err
 		},
-		Commands: []step.Command{{Command: sandbox.Command{Args: args, Env: append(environ, c.gateway.Environ()...), Dir: c.workDir()}}},
+		Commands: []step.Command{{Command: sandbox.Command{Args: args, Env: append(c.world.watchedEnvironment(c.Environ), c.gateway.Environ()...), Dir: c.workDir()}}},
 		After: func(int) (err error) {
 			c.installed, err = c.walk(ctx)
 			return err

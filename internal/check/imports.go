@@ -210,7 +210,7 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 	for _, name := range c.ImportEnvironments {
 		talk := &conversation{environment: name, modules: modules, linger: c.Linger, inside: func() []int { return processesInside(init) }}
 		talks = append(talks, talk)
-		environ := append(c.world.environment(c.Environ), "VIRTUAL_ENV="+c.world.prefix)
+		environ := append(c.world.watchedEnvironment(c.Environ), "VIRTUAL_ENV="+c.world.prefix)
 		if name == environmentCI {
 			environ = append(environ, ciVariables()...)
 		}

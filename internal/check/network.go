@@ -22,6 +22,9 @@ func (c *run) sink(trace *step.Trace) *egress.Sinkhole {
 		return nil
 	}
 	sinkhole := egress.NewSinkhole(func(string, int) int { return 0 })
+	for _, d := range c.world.decoys {
+		sinkhole.Canaries = append(sinkhole.Canaries, egress.Canary{Name: d.Path + d.Variable, Value: d.Canary})
+	}
 	before := trace.Before
 	trace.Before = func(init int) error {
 		sinkhole.Owner = func(network string, port int) int { return sandbox.SocketOwner(init, network, port) }
@@ -66,7 +69,9 @@ func addEgress(command *evidence.CommandRun, sinkhole *egress.Sinkhole) {
 	}
 	for _, q := range sinkhole.Queries() {
 		network := &sender(command, q.Process, q.Server, 53).Network
-		network.DNSLookups = append(network.DNSLookups, evidence.DNSLookup{ServerAddress: q.Server, ServerPort: 53, Query: q.Name, Type: q.Type})
+		network.DNSLookups = append(network.DNSLookups, evidence.DNSLookup{
+			ServerAddress: q.Server, ServerPort: 53, Query: q.Name, Type: q.Type, Canaries: q.Canaries,
+		})
 	}
 }
 

@@ -38,6 +38,7 @@ type world struct {
 	work   string // inside: where commands start
 	python *interpreter.Interpreter
 	sites  []string
+	decoys []evidence.Decoy
 }
 
 func newWorld(python *interpreter.Interpreter) (*world, error) {
@@ -143,7 +144,7 @@ func (w *world) sandboxFacts(network, gateway string, missing []string, binds []
 		Kind: "namespaces", Namespaces: []string{"ipc", "mount", "network", "pid", "user", "uts"},
 		Network: network, Home: w.home, Prefix: w.prefix, TempDir: tempDir, WorkDir: w.work,
 		SitePackages: w.sites, BasePrefixes: w.basePrefixes(), Gateway: gateway,
-		Writable: []string{w.home, tempDir, "/dev/shm"}, Missing: missing,
+		Writable: []string{w.home, tempDir, "/dev/shm"}, Missing: missing, Decoys: w.decoys,
 	}
 	if network == NetworkHost {
 		s.Namespaces = slices.DeleteFunc(s.Namespaces, func(n string) bool { return n == "network" })

@@ -75,6 +75,9 @@ func finishAnswer(b *dnsmessage.Builder, question dnsmessage.Question, address n
 
 // asked records a query and returns the address that stands for the name.
 func (s *Sinkhole) asked(q Query) netip.Addr {
+	find := s.finder()
+	find.look([]byte(q.Name + "\n" + strings.ReplaceAll(q.Name, ".", "")))
+	q.Canaries = find.names()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queries) < sinkMaxQueries {

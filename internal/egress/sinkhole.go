@@ -36,6 +36,9 @@ type Sinkhole struct {
 	// Owner tells which process inside has the socket with that local port, by its
 	// number inside; 0 when it is not known. It is called while the peer waits.
 	Owner func(network string, port int) int
+	// Canaries are looked for in everything that is sent and asked. They are set
+	// before the first contact.
+	Canaries []Canary
 
 	mu      sync.Mutex
 	open    map[string]bool // "network address:port" that are served
@@ -49,6 +52,9 @@ type Sinkhole struct {
 	closed  bool
 	active  sync.WaitGroup
 }
+
+// Canary is a value that nobody has a reason to send.
+type Canary struct{ Name, Value string }
 
 // Flow is one connection, or the datagrams from one socket, to an address that
 // is not there.
@@ -64,6 +70,8 @@ type Query struct {
 	Name    string // without final dot
 	Type    string // "A", "AAAA", "TXT" …
 	Time    time.Time
+	// Canaries are those whose value was in the name, with or without its dots.
+	Canaries []string
 }
 
 // NewSinkhole returns a sinkhole that serves nothing yet.
@@ -128,17 +136,20 @@ func (s *Sinkhole) stream(conn net.Conn, address string, port int) {
 	}
 	deadline := time.Now().Add(sinkFlowTime)
 	var opening []byte
+	find := s.finder()
 	buf := make([]byte, 16<<10) // 16 KiB
 	for time.Now().Before(deadline) {
 		// A deadline that cannot be set leaves the connection to be closed at the end.
 		_ = conn.SetReadDeadline(time.Now().Add(sinkIdle))
 		n, err := conn.Read(buf)
 		opening = append(opening, buf[:min(n, sinkHello-len(opening))]...)
+		find.look(buf[:n])
 		flow.Bytes += int64(n)
 		if err != nil {
 			break
 		}
 	}
+	flow.Canaries = find.names()
 	s.record(flow, opening)
 }
 
@@ -168,6 +179,9 @@ func (s *Sinkhole) servePackets(file *os.File, address string, port int) {
 			flow := Flow{Process: process, Flow: evidence.Flow{
 				Protocol: "udp", Address: address, Port: port, Bytes: int64(n), Timestamp: time.Now().UTC(),
 			}}
+			find := s.finder()
+			find.look(buf[:n])
+			flow.Canaries = find.names()
 			s.record(flow, buf[:min(n, sinkHello)])
 		}
 	})
@@ -189,6 +203,9 @@ func (s *Sinkhole) record(flow Flow, opening []byte) {
 		}
 		if i := slices.IndexFunc(s.flows, same); i >= 0 {
 			s.flows[i].Bytes += flow.Bytes
+			s.flows[i].Canaries = append(s.flows[i].Canaries, flow.Canaries...)
+			slices.Sort(s.flows[i].Canaries)
+			s.flows[i].Canaries = slices.Compact(s.flows[i].Canaries)
 			return
 		}
 	}
