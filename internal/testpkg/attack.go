@@ -96,16 +96,16 @@ with tempfile.TemporaryDirectory() as scratch:
 	aliased.WantRules, aliased.Plant = []string{"IMPORT_CRED_ACCESS"}, true
 
 	missing := importing("testpkg-attack-missing",
-		"at import, tries to read ~/.aws/credentials, which does not exist",
+		"at import, tries to read ~/.config/doctl/config.yaml, which does not exist",
 		`import os
 
 try:
-    open(os.path.expanduser("~/.aws/credentials"), "rb").close()
+    open(os.path.expanduser("~/.config/doctl/config.yaml"), "rb").close()
 except FileNotFoundError:
     pass
 `, Record{
 			Step: StepImport, Role: evidence.RoleImportHarness, Op: OpOpen,
-			Path: "$HOME/.aws/credentials", Errno: "ENOENT",
+			Path: "$HOME/.config/doctl/config.yaml", Errno: "ENOENT",
 		})
 	missing.WantRules = []string{"IMPORT_CRED_ACCESS"}
 
