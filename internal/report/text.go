@@ -1,5 +1,3 @@
-// Package report renders the outcome of a check or of a verification. Nothing
-// in it decides anything; rendering the same outcome twice gives the same bytes.
 package report
 
 import (
@@ -14,30 +12,11 @@ import (
 	"pip-witness/policy"
 )
 
-// Outcome is what is rendered.
-type Outcome struct {
-	*policy.Result
-	// Timings are seconds by stage; empty for a verification.
-	Timings map[string]float64 `json:"timings,omitempty"`
-	// Evidence is the directory with the evidence; empty when it was not written.
-	Evidence string `json:"evidence,omitempty"`
-	// Problems say in words what went wrong besides findings.
-	Problems []string `json:"problems,omitempty"`
-	// Requested is what the user asked for, for the first line.
-	Requested []string `json:"-"`
-	// Next is the command to type next; empty is none.
-	Next string `json:"-"`
-	// Ephemeral tells that the key was made for this run and is gone.
-	Ephemeral bool `json:"ephemeralKey,omitempty"`
-}
-
-// JSON writes the outcome as one indented object.
-func JSON(w io.Writer, o Outcome) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(o)
-}
+// Bounds of the text, which says where it was cut; JSON has everything.
+const (
+	defaultWidth = 100 // characters
+	maxOfRule    = 10  // findings of one rule in one step, without Verbose
+)
 
 // Style is how text is rendered.
 type Style struct {
@@ -49,18 +28,18 @@ type Style struct {
 	Width int
 }
 
-// Text writes the outcome for a person: verdict first, then findings by severity.
+// Text writes the outcome for a person: the verdict and why, findings by
+// severity, then what it rests on.
 func Text(w io.Writer, o Outcome, s Style) error {
 	p := &printer{style: s}
 	if p.style.Width == 0 {
-		p.style.Width = 100
+		p.style.Width = defaultWidth
 	}
 	p.headline(o)
 	p.problems(o)
 	p.findings(o)
-	p.notEvaluated(o)
-	p.packages(o)
 	p.steps(o)
+	p.packages(o)
 	p.footer(o)
 	_, err := io.WriteString(w, p.text.String())
 	return err
@@ -75,22 +54,34 @@ func (p *printer) line(format string, args ...any) {
 	p.text.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
 }
 
-// wrapped writes text behind a margin that the first line already has.
+// block ends a part with one empty line, however it ended.
+func (p *printer) block() {
+	if text := p.text.String(); !strings.HasSuffix(text, "\n\n") {
+		p.line("")
+	}
+}
+
+// wrapped writes text behind a margin that the first line already has. A word
+// that is longer than a line stays whole, so that it can be copied.
 func (p *printer) wrapped(first, margin, text string) {
 	room := max(p.style.Width-utf8.RuneCountInString(margin), 20)
-	prefix := first
-	for len(text) > 0 {
-		cut := len(text)
-		if utf8.RuneCountInString(text) > room {
-			runes := []rune(text)
-			if at := strings.LastIndexByte(string(runes[:room]), ' '); at > 0 {
-				cut = at
-			} else if at := strings.IndexByte(text, ' '); at > 0 {
-				cut = at
-			}
+	line, width := "", 0
+	flush := func() {
+		p.line("%s%s", first, line)
+		first, line, width = margin, "", 0
+	}
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		if width > 0 && width+1+n > room {
+			flush()
 		}
-		p.line("%s%s", prefix, text[:cut])
-		text, prefix = strings.TrimLeft(text[cut:], " "), margin
+		if width > 0 {
+			line, width = line+" ", width+1
+		}
+		line, width = line+word, width+n
+	}
+	if width > 0 {
+		flush()
 	}
 }
 
@@ -131,185 +122,256 @@ func severityColor(s policy.Severity) string {
 }
 
 func (p *printer) headline(o Outcome) {
-	subject := strings.Join(o.Requested, " ")
-	if subject == "" {
-		var names []string
+	subjects := o.Requested
+	if len(subjects) == 0 {
 		for _, pkg := range o.Packages {
-			names = append(names, pkg.Name+" "+pkg.Version)
+			subjects = append(subjects, pkg.Name+" "+pkg.Version)
 		}
-		subject = strings.Join(names, ", ")
 	}
 	verdict := strings.ToUpper(string(o.Verdict))
-	p.line("%s  %s", p.paint(bold+";"+verdictColor(o.Verdict), verdict), subject)
-	if explanation := p.explanation(o); explanation != "" {
-		p.wrapped("  ", "  ", explanation)
-	}
-	p.line("")
+	p.line("%s  %s", p.paint(bold+";"+verdictColor(o.Verdict), verdict), Printable(strings.Join(subjects, ", ")))
+	p.wrapped("  ", "  ", explanation(o))
+	p.block()
 }
 
-func (p *printer) explanation(o Outcome) string {
+// explanation says what the verdict means.
+func explanation(o Outcome) string {
+	denying, others := split(o)
+	also := ""
+	if text := counts(others); text != "" {
+		also = " Besides: " + text + "."
+	}
 	switch o.Verdict {
+	case policy.Pass:
+		return fmt.Sprintf("nothing that the policy denies was seen.%s", also)
 	case policy.Fail:
-		return fmt.Sprintf("denied: %s. Do not install it before a person has looked.", p.counts(o.Findings, true))
+		if len(denying) == 0 {
+			return "denied by the policy, for the reasons below. Do not install it before a person has looked." + also
+		}
+		return fmt.Sprintf("denied: %s. Do not install it before a person has looked.%s", counts(denying), also)
 	case policy.Incomplete:
 		return "not decided: something could not be observed or did not finish. This is not a pass."
 	case policy.Untrusted:
-		return "not trusted: the evidence or the policy is not signed by a key that you named."
+		return "not trusted: " + distrust(o) + ". This says nothing about the package."
 	}
-	return ""
+	return "not decided: the verdict is not known. This is not a pass."
 }
 
-// counts says how many findings of each severity there are.
-func (p *printer) counts(findings []policy.Finding, denying bool) string {
+// distrust says which kind of trust is missing, from the checks that failed.
+func distrust(o Outcome) string {
+	failed := map[policy.CheckName]bool{}
+	for _, c := range o.Checks {
+		if c.Status == policy.StatusFail {
+			failed[c.Name] = true
+		}
+	}
+	switch {
+	case failed[policy.CheckSignature]:
+		return "a signature is missing, wrong, or not of a key that was named"
+	case failed[policy.CheckFunctionary]:
+		return "the evidence is signed by a key that may not sign for its step"
+	case failed[policy.CheckExpiry]:
+		return "the policy is no longer valid"
+	}
+	return "the evidence or the policy cannot be relied on"
+}
+
+// split parts the findings that deny from the others.
+func split(o Outcome) (denying, others []policy.Finding) {
+	threshold := o.Policy.FailOn
+	if threshold == 0 {
+		threshold = policy.High
+	}
+	for _, f := range o.Findings {
+		if f.Severity >= threshold && f.Exception == "" {
+			denying = append(denying, f)
+		} else {
+			others = append(others, f)
+		}
+	}
+	return denying, others
+}
+
+// counts says how many findings of each severity there are, highest first.
+func counts(findings []policy.Finding) string {
 	counted := map[policy.Severity]int{}
 	var order []policy.Severity
 	for _, f := range findings {
-		if denying && f.Exception != "" {
-			continue
-		}
 		if counted[f.Severity] == 0 {
 			order = append(order, f.Severity)
 		}
 		counted[f.Severity]++
 	}
+	slices.SortFunc(order, func(a, b policy.Severity) int { return int(b - a) })
 	var parts []string
 	for _, s := range order {
 		parts = append(parts, fmt.Sprintf("%d %s", counted[s], s))
 	}
-	if len(parts) == 0 {
-		return "no finding"
-	}
 	return strings.Join(parts, ", ")
 }
 
+// problems are what went wrong with the run or with the policy as a whole.
 func (p *printer) problems(o Outcome) {
 	seen := map[string]bool{}
 	add := func(text string) {
 		if !seen[text] {
 			seen[text] = true
-			p.wrapped("  ! ", "    ", text)
+			p.wrapped("  ! ", "    ", Printable(text))
 		}
 	}
 	for _, text := range o.Problems {
 		add(text)
 	}
-	for _, s := range o.Steps {
-		if s.Verdict == policy.Pass {
-			continue
-		}
-		for _, reason := range s.Reasons {
-			add(s.Name + ": " + reason)
-		}
-	}
 	for _, c := range o.Checks {
 		if c.Status == policy.StatusFail && c.Step == "" {
-			add(string(c.Name) + ": " + c.Detail)
+			add(c.Detail)
 		}
 	}
-	if len(seen) > 0 {
-		p.line("")
+	if o.Advice != "" {
+		p.wrapped("  → ", "    ", Printable(o.Advice))
 	}
+	p.block()
 }
 
+// findings are in the order of the result; those of one rule in one step stand
+// together, with what to do about them once.
 func (p *printer) findings(o Outcome) {
-	shown, quiet := 0, 0
-	for _, f := range o.Findings {
-		if !p.style.Verbose && f.Severity < policy.Medium {
-			quiet++
-			continue
+	quiet, shown := 0, o.Findings
+	if !p.style.Verbose {
+		shown = nil
+		for _, f := range o.Findings {
+			if f.Severity < policy.Medium {
+				quiet++
+			} else {
+				shown = append(shown, f)
+			}
 		}
-		p.finding(f)
-		shown++
+	}
+	for len(shown) > 0 {
+		n := 1
+		for n < len(shown) && sameRule(shown[0], shown[n]) {
+			n++
+		}
+		p.rule(shown[:n])
+		shown = shown[n:]
 	}
 	if quiet > 0 {
-		p.line("  %d finding(s) of severity LOW or INFO, shown with -v", quiet)
+		p.line("  %s of severity LOW or INFO, shown with -v", plural(quiet, "finding"))
 	}
-	if shown+quiet > 0 {
-		p.line("")
-	}
+	p.block()
 }
 
-func (p *printer) finding(f policy.Finding) {
-	p.line("  %s  %s  %s", p.paint(severityColor(f.Severity), fmt.Sprintf("%-8s", f.Severity)), p.paint(bold, f.Rule),
-		"("+f.Step+", "+f.Module+")")
-	p.wrapped("            ", "            ", f.Message)
-	if f.Exception != "" {
-		p.wrapped("            ", "            ", "excepted by the policy: "+f.Exception)
+func sameRule(a, b policy.Finding) bool {
+	return a.Severity == b.Severity && a.Rule == b.Rule && a.Step == b.Step && a.Module == b.Module
+}
+
+const findingMargin = "            " // below the rule id
+
+// rule shows the findings of one rule in one step.
+func (p *printer) rule(findings []policy.Finding) {
+	first := findings[0]
+	p.line("  %s  %s  (%s, %s)", p.paint(severityColor(first.Severity), fmt.Sprintf("%-8s", first.Severity)),
+		p.paint(bold, Printable(first.Rule)), Printable(first.Step), Printable(first.Module))
+	denied := false
+	for i, f := range findings {
+		if i == maxOfRule && !p.style.Verbose {
+			p.line("%s… and %d more, shown with -v", findingMargin, len(findings)-i)
+			break
+		}
+		p.wrapped(findingMargin, findingMargin, Printable(f.Message))
+		if f.Exception != "" {
+			p.wrapped(findingMargin, findingMargin, "excepted by the policy: "+Printable(f.Exception))
+		}
+	}
+	for _, f := range findings {
+		denied = denied || f.Exception == ""
+	}
+	if !denied || p.style.Solution == nil {
 		return
 	}
-	if p.style.Solution != nil {
-		if solution := p.style.Solution(f.Module, f.Rule); solution != "" {
-			p.wrapped("            → ", "              ", solution)
-		}
+	if solution := p.style.Solution(first.Module, first.Rule); solution != "" {
+		p.wrapped(findingMargin+"→ ", findingMargin+"  ", Printable(solution))
 	}
 }
 
-func (p *printer) notEvaluated(o Outcome) {
-	for _, s := range o.Steps {
-		if !p.style.Verbose && len(s.NotEvaluated) > 0 {
-			p.line("  %d rule(s) of %s not evaluated for lack of evidence, listed with -v", len(s.NotEvaluated), s.Name)
-			continue
-		}
-		for _, n := range s.NotEvaluated {
-			p.wrapped("  not evaluated  ", "                 ", fmt.Sprintf("%s (%s): %s", n.Rule, s.Name, n.Reason))
-		}
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func (p *printer) packages(o Outcome) {
-	for _, pkg := range o.Packages {
-		p.line("  %s %s", pkg.Name, pkg.Version)
-		for _, f := range pkg.Files {
-			p.line("      %s  sha256:%s", f.Filename, f.SHA256)
-		}
-	}
-	if len(o.Packages) > 0 {
-		p.line("")
-	}
-}
-
+// steps show what the verdict rests on, and below each step why it did not pass
+// and what was not judged.
 func (p *printer) steps(o Outcome) {
 	width := 0
 	for _, s := range o.Steps {
-		width = max(width, len(s.Name))
+		width = max(width, utf8.RuneCountInString(Printable(s.Name)))
 	}
 	for _, s := range o.Steps {
-		good := 0
-		for _, a := range s.Attestations {
-			if a.Status == "ok" || a.Status == "unlisted" {
-				good++
-			}
+		p.line("  %-*s  %s  %s", width, Printable(s.Name), p.paint(verdictColor(s.Verdict), fmt.Sprintf("%-10s", s.Verdict)), p.basis(o, s))
+		for _, reason := range s.Reasons {
+			p.wrapped("      ! ", "        ", Printable(reason))
 		}
-		p.line("  %-*s  %s  %d attestations%s", width, s.Name, p.paint(verdictColor(s.Verdict), fmt.Sprintf("%-10s", s.Verdict)), good, p.observed(o, s.Name))
+		p.notEvaluated(s)
 		if p.style.Verbose {
 			for _, a := range s.Attestations {
-				p.line("      %-8s %s %s", a.Status, a.Type, a.Reason)
+				p.line("      %-8s %s %s", a.Status, Printable(a.Type), Printable(a.Reason))
 			}
 		}
+	}
+	p.block()
+}
+
+func (p *printer) notEvaluated(s policy.StepResult) {
+	if s.Collection == "" || len(s.NotEvaluated) == 0 { // without evidence nothing was
+		return
+	}
+	if !p.style.Verbose {
+		p.line("      %s not judged for lack of evidence, listed with -v", plural(len(s.NotEvaluated), "rule"))
+		return
+	}
+	for _, n := range s.NotEvaluated {
+		p.wrapped("      not judged ", "                 ", Printable(n.Rule+": "+n.Reason))
 	}
 }
 
+// basis is what a step's verdict rests on, in a few words.
+func (p *printer) basis(o Outcome, s policy.StepResult) string {
+	if s.Collection == "" {
+		return "no evidence"
+	}
+	good := 0
+	for _, a := range s.Attestations {
+		if a.Status == "ok" || a.Status == "unlisted" {
+			good++
+		}
+	}
+	return plural(good, "attestation") + observed(o.Coverage[s.Name])
+}
+
 // observed is what the coverage of a step says, in a few words.
-func (p *printer) observed(o Outcome, step string) string {
-	raw, ok := o.Coverage[step]
-	if !ok {
+func observed(raw json.RawMessage) string {
+	if len(raw) == 0 {
 		return ""
 	}
 	var c evidence.Coverage
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return ", coverage unreadable"
 	}
-	text := fmt.Sprintf(", %d system calls seen", c.Events)
-	if len(c.Losses) > 0 {
-		var losses []string
-		for class, n := range c.Losses {
-			losses = append(losses, fmt.Sprintf("%d %s", n, class))
+	text := ", " + plural(c.Events, "system call") + " seen"
+	var losses []string
+	for class, n := range c.Losses {
+		if n > 0 {
+			losses = append(losses, fmt.Sprintf("%d %s", n, Printable(class)))
 		}
+	}
+	if len(losses) > 0 {
 		slices.Sort(losses)
 		text += ", lost: " + strings.Join(losses, ", ")
 	}
 	for _, l := range c.Limits {
-		text += fmt.Sprintf(", limit reached: %s (%d %s)", l.Name, l.Value, l.Unit)
+		text += fmt.Sprintf(", limit reached: %s (%d %s)", Printable(l.Name), l.Value, Printable(l.Unit))
 	}
 	if c.Sandbox.Network == "host-unsafe" || c.Sandbox.Kind == "none" {
 		text += ", NOT CONFINED"
@@ -317,8 +379,17 @@ func (p *printer) observed(o Outcome, step string) string {
 	return text
 }
 
+func (p *printer) packages(o Outcome) {
+	for _, pkg := range o.Packages {
+		p.line("  %s %s", Printable(pkg.Name), Printable(pkg.Version))
+		for _, f := range pkg.Files {
+			p.line("      %s  sha256:%s", Printable(f.Filename), Printable(f.SHA256))
+		}
+	}
+	p.block()
+}
+
 func (p *printer) footer(o Outcome) {
-	p.line("")
 	if o.Ephemeral {
 		p.line("  signed with a key made for this run; give --key FILE to sign with your own")
 	}
@@ -326,9 +397,12 @@ func (p *printer) footer(o Outcome) {
 		p.line("  %.1f s", total)
 	}
 	if o.Evidence != "" {
-		p.line("  evidence  %s", o.Evidence)
+		p.line("  evidence  %s", Printable(o.Evidence))
 	}
 	if o.Next != "" {
-		p.line("  next      %s", o.Next)
+		p.line("  next      %s", Printable(o.Next))
 	}
+	text := strings.TrimRight(p.text.String(), "\n") + "\n"
+	p.text.Reset()
+	p.text.WriteString(text)
 }
