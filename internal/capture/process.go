@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,11 +50,23 @@ type openKey struct{ path, flags, errno string }
 
 type eventKey struct{ syscall, detail, path string }
 
+// thread is a thread of a process, known by its number. A thread that ends makes
+// no call that is trapped, so its number may mean another process later.
+type thread struct {
+	p       *process
+	checked time.Time
+}
+
+// trustThread is how long a number means the same thread without a look: making
+// as many processes as there are numbers takes far longer.
+const trustThread = 10 * time.Millisecond
+
 // processOf finds or makes the record of the process that made the call; nil
 // when it ended before it could be read.
 func (s *Supervisor) processOf(e *event) *process {
-	if p := s.threads[e.thread()]; p != nil {
-		return p
+	known := s.threads[e.thread()]
+	if known != nil && e.at.Sub(known.checked) < trustThread {
+		return known.p
 	}
 	st, err := readStatus(e.thread())
 	if err != nil {
@@ -63,12 +76,16 @@ func (s *Supervisor) processOf(e *event) *process {
 		}
 		return nil
 	}
+	if known != nil && known.p.id == st.id {
+		known.checked = e.at
+		return known.p
+	}
 	p := s.processes[st.id]
 	if p == nil {
 		p = s.newProcess(e, st)
 	}
 	p.threads = append(p.threads, e.thread())
-	s.threads[e.thread()] = p
+	s.threads[e.thread()] = &thread{p, e.at}
 	return p
 }
 
@@ -137,7 +154,9 @@ func (s *Supervisor) parentOf(st status) *process {
 func (s *Supervisor) end(p *process) {
 	p.ended = true
 	for _, t := range p.threads {
-		delete(s.threads, t)
+		if known := s.threads[t]; known != nil && known.p == p {
+			delete(s.threads, t)
+		}
 	}
 	p.threads = nil
 	s.closeRoot(p)

@@ -57,7 +57,7 @@ type Supervisor struct {
 
 	listener  int
 	order     []*process
-	threads   map[int]*process
+	threads   map[int]*thread
 	processes map[identity]*process
 	launcher  int // thread id of a launcher that has not run the command yet
 	awaiting  bool
@@ -94,7 +94,7 @@ func New(o Options) (*Supervisor, error) {
 	}
 	s := &Supervisor{
 		options: o, digests: o.Digests,
-		table: map[uint32]call{}, threads: map[int]*process{}, processes: map[identity]*process{},
+		table: map[uint32]call{}, threads: map[int]*thread{}, processes: map[identity]*process{},
 		losses: map[string]int{}, refusals: map[string]int{}, buffer: make([]byte, maxPath),
 	}
 	for _, c := range calls() {

@@ -42,12 +42,17 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 	}
 	signedPolicy, keys := j.Policy, j.PolicyKeys
 	if signedPolicy == nil {
-		if signedPolicy, err = builtin(ctx, j.Key); err != nil {
+		if signedPolicy, err = BuiltinPolicy(ctx, j.Key); err != nil {
 			return nil, err
 		}
 		keys = []attestation.Verifier{j.Key.Public()}
-		if err := directory.Write(store.PolicyKeyFile, j.Key.Public().PEM()); err != nil {
-			return nil, err
+	}
+	for _, k := range keys {
+		if public, ok := k.(attestation.PublicKey); ok {
+			if err := directory.Write(store.PolicyKeyFile, public.PEM()); err != nil {
+				return nil, err
+			}
+			break
 		}
 	}
 	if err := errors.Join(
@@ -72,8 +77,8 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 	return result, nil
 }
 
-// builtin is the built-in policy, compiled and signed with the run's own key.
-func builtin(ctx context.Context, key *seal.PrivateKey) ([]byte, error) {
+// BuiltinPolicy is the built-in policy, compiled and signed with the run's own key.
+func BuiltinPolicy(ctx context.Context, key *seal.PrivateKey) ([]byte, error) {
 	now := time.Now().UTC()
 	compiled, err := policy.Compile(ctx, policy.Builtin(), policy.Options{
 		Functionaries: []attestation.PublicKey{key.Public()}, Expires: now.Add(builtinValidity), Modules: rules.FS, Now: now,

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,6 +22,7 @@ import (
 	"pip-witness/internal/check"
 	"pip-witness/internal/interpreter"
 	"pip-witness/internal/pypi"
+	"pip-witness/internal/report"
 	"pip-witness/internal/sandbox"
 	"pip-witness/internal/step"
 	"pip-witness/policy"
@@ -39,10 +43,11 @@ const (
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
 
-// streams are where a command reads and writes.
+// streams are where a command reads and writes, and how it hears of Ctrl-C.
 type streams struct {
-	in       io.Reader
-	out, err io.Writer
+	in         io.Reader
+	out, err   io.Writer
+	interrupts *interrupts
 }
 
 // exitError carries an exit code through the command tree. Its text is printed
@@ -78,39 +83,71 @@ func exit(code int) error {
 // Main runs the program and returns its exit code.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	debug.SetGCPercent(50) // a check holds documents of tens of megabytes; memory is the scarcer good
-	ctx, stop := interruptible()
-	defer stop()
-	root := newRoot(streams{in, out, errOut})
+	ctx, interrupts := interruptible()
+	defer interrupts.stop()
+	root := newRoot(streams{in, out, errOut, interrupts})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	code, hint := classify(err)
-	if text := err.Error(); text != "" {
-		fmt.Fprintf(errOut, "pip-witness: error: %s\n", text)
-		if hint != "" {
-			fmt.Fprintf(errOut, "pip-witness: hint: %s\n", hint)
-		}
+	text := err.Error()
+	if text == "" { // a verdict, which was printed
+		code, _ := classify(err)
+		return code
 	}
+	if errors.Is(context.Cause(ctx), errInterrupted) { // whatever failed, failed because of that
+		complain(errOut, errInterrupted.Error(), "")
+		return exitInterrupt
+	}
+	code, hint := classify(err)
+	complain(errOut, text, hint)
 	return code
 }
 
-// interruptible is a context that the first Ctrl-C or termination ends.
-func interruptible() (context.Context, func()) {
+// complain prints an error and what to do about it. Some texts have several
+// lines: the place in a module, for example.
+func complain(w io.Writer, text, hint string) {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = report.Printable(strings.ReplaceAll(line, "\t", "    "))
+	}
+	fmt.Fprintf(w, "pip-witness: error: %s\n", strings.Join(lines, "\n"))
+	if hint != "" {
+		fmt.Fprintf(w, "pip-witness: hint: %s\n", report.Printable(hint))
+	}
+}
+
+// interrupts end a context at Ctrl-C, a termination or a hang-up.
+type interrupts struct {
+	signals   chan os.Signal
+	cancel    context.CancelCauseFunc
+	tolerated atomic.Int32
+}
+
+func interruptible() (context.Context, *interrupts) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	in := &interrupts{signals: make(chan os.Signal, 1), cancel: cancel}
+	signal.Notify(in.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
-		if _, ok := <-signals; ok {
-			cancel(errInterrupted)
+		for received := range in.signals {
+			if received != os.Interrupt || in.tolerated.Add(-1) < 0 {
+				in.cancel(errInterrupted)
+			}
 		}
 	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		close(signals)
-		cancel(nil)
-	}
+	return ctx, in
+}
+
+// tolerate lets the next Ctrl-C pass: the terminal sends it to a command as
+// well, which may have its own idea of what it means. It is not ignored with
+// signal.Ignore, which the command would inherit.
+func (in *interrupts) tolerate() { in.tolerated.Store(1) }
+
+func (in *interrupts) stop() {
+	signal.Stop(in.signals)
+	close(in.signals)
+	in.cancel(nil)
 }
 
 // classify maps an error to an exit code and what to do about it.
@@ -126,8 +163,6 @@ func classify(err error) (int, string) {
 		prepare     *step.PrepareError
 	)
 	switch {
-	case errors.Is(err, errInterrupted):
-		return exitInterrupt, ""
 	case errors.As(err, &exit):
 		return exit.code, exit.hint
 	case errors.As(err, &input):
@@ -139,17 +174,17 @@ func classify(err error) (int, string) {
 	case errors.As(err, &modules):
 		return exitUsage, "name a shipped module, or give the path of a .rego file"
 	case errors.As(err, &python):
-		return exitUndecided, python.Hint()
+		return exitUndecided, cmp.Or(python.Hint(), "name a Python 3.8 or newer with --python; `pip-witness doctor` says what works here")
 	case errors.As(err, &unavailable):
 		return exitUndecided, unavailable.Hint
 	case errors.As(err, &prepare):
 		return exitUndecided, "look at the output above; `python3 -m venv --without-pip DIR` has to work"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return exitInternal, "make room on the disk and run it again"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist):
-		return exitUsage, ""
-	case errors.Is(err, fs.ErrPermission):
-		return exitUsage, "check the permissions of the file"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EISDIR):
+		return exitUsage, "check the path"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		return exitUsage, "check the permissions of the file and of its directory"
 	}
 	return exitInternal, ""
 }
@@ -163,6 +198,8 @@ tracer in a sandbox, signs what it saw, and judges it by a signed policy.`,
 		Example: `  pip-witness check requests
   pip-witness check -r requirements.txt --format json`,
 		Version:       Version,
+		Args:          cobra.ArbitraryArgs, // RunE refuses them in the program's own words
+		RunE:          noCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -172,15 +209,47 @@ tracer in a sandbox, signs what it saw, and judges it by a signed policy.`,
 		return usage("see `"+c.CommandPath()+" --help`", "%w", err)
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(newCheck(s), newRun(s), newVerify(s), newKeygen(s), newPolicy(s), newInspect(s), newDoctor(s))
 	return root
 }
 
-// anyArgs refuses too few arguments in the program's own words.
+// noCommand answers when no verb was recognised.
+func noCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		c.SetOut(c.ErrOrStderr())
+		if err := c.Help(); err != nil {
+			return err
+		}
+		return exit(exitUsage)
+	}
+	hint := "see `" + c.CommandPath() + " --help`"
+	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+		hint = "did you mean `" + c.CommandPath() + " " + similar[0] + "`?"
+	}
+	return usage(hint, "unknown command %q", args[0])
+}
+
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Say how a command is used",
+		RunE: func(c *cobra.Command, args []string) error {
+			named, rest, err := c.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage("see `pip-witness --help`", "help: no command %q", strings.Join(args, " "))
+			}
+			named.InitDefaultHelpFlag()
+			return named.Help()
+		},
+	}
+}
+
+// atLeast refuses too few arguments in the program's own words.
 func atLeast(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < n {
-			return usage("see `"+c.CommandPath()+" --help`", "%s: %s", c.CommandPath(), what)
+			return usage("see `"+c.CommandPath()+" --help`", "%s: %s", verb(c), what)
 		}
 		return nil
 	}
@@ -189,8 +258,13 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 func exactly(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usage("see `"+c.CommandPath()+" --help`", "%s: %d arguments, want %d: %s", c.CommandPath(), len(args), n, what)
+			return usage("see `"+c.CommandPath()+" --help`", "%s: %s (%d given)", verb(c), what, len(args))
 		}
 		return nil
 	}
+}
+
+// verb is the command without the program's name.
+func verb(c *cobra.Command) string {
+	return strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" ")
 }

@@ -24,10 +24,8 @@ func newPolicy(s streams) *cobra.Command {
 		Example: `  pip-witness policy init -o policy.src.json
   pip-witness policy compile policy.src.json --functionary key.pub -o policy.compiled.json
   pip-witness policy sign policy.compiled.json --key key.pem -o policy.json`,
-		Args: atLeast(1, "choose init, compile, sign or show"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return usage("see `pip-witness policy --help`", "policy: no command %q", args[0])
-		},
+		Args: cobra.ArbitraryArgs,
+		RunE: noCommand,
 	}
 	c.AddCommand(newPolicyInit(s), newPolicyCompile(s), newPolicySign(s), newPolicyShow(s))
 	return c

@@ -178,12 +178,8 @@ func distrust(o Outcome) string {
 
 // split parts the findings that deny from the others.
 func split(o Outcome) (denying, others []policy.Finding) {
-	threshold := o.Policy.FailOn
-	if threshold == 0 {
-		threshold = policy.High
-	}
 	for _, f := range o.Findings {
-		if f.Severity >= threshold && f.Exception == "" {
+		if f.Severity >= o.Policy.FailOn && f.Exception == "" {
 			denying = append(denying, f)
 		} else {
 			others = append(others, f)
