@@ -49,6 +49,14 @@ deny contains msg if {
 	)
 }
 
+deny contains msg if {
+	some domain, queries in connections.tunnels
+	msg := sprintf(
+		"CRITICAL:IMPORT_NEW_CONNECTION: importing sent %d name queries below \"%s\" that carry encoded data",
+		[queries, text.safe(domain)],
+	)
+}
+
 # METADATA
 # title: Credentials at import
 # description: >-
@@ -400,11 +408,15 @@ _contact_severity(contact) := "MEDIUM" if _known_contact(contact)
 
 _known_contact(contact) if {
 	some entry in known.connections
-	entry.address == contact.address
+	_peer_of(entry, contact)
 	entry.port == contact.port
 	some dist in input.steps["pip-install"]["pip-install"].packages
 	lower(dist.name) == entry.distribution
 }
+
+_peer_of(entry, contact) if entry.address == contact.address
+
+_peer_of(entry, contact) if entry.host == contact.hostname
 
 _installed_too(contact) := ", as a process other than the installer did before" if {
 	_contacted_at_install(contact)

@@ -112,6 +112,22 @@ test_known_connection if {
 	_with(installed, [importing]) == {"MEDIUM:IMPORT_NEW_CONNECTION"}
 }
 
+test_known_host if {
+	fetching := fixture.harness({"network": {"connections": [object.union(
+		fixture.connection("198.18.0.1", 443),
+		{"hostname": "raw.githubusercontent.com"},
+	)]}})
+	_with({}, [fetching]) == {"CRITICAL:IMPORT_NEW_CONNECTION"}
+	installed := {"steps": {"pip-install": {"pip-install": {"packages": [{"name": "litellm"}]}}}}
+	_with(installed, [fetching]) == {"MEDIUM:IMPORT_NEW_CONNECTION"}
+}
+
+test_tunnel if {
+	hexadecimal := [{"query": sprintf("0123456789abcdef0123456789abcdef%d.t.example.com", [i])} | some i in [1, 2, 3]]
+	_import({"network": {"dnsLookups": hexadecimal}}) == {"CRITICAL:IMPORT_NEW_CONNECTION"}
+	_import({"network": {"dnsLookups": [{"query": "a.example.com"}, {"serverPort": 53}]}}) == set()
+}
+
 test_contacted_at_installation_too if {
 	evidence := object.union(
 		fixture.imported([fixture.harness({"network": {"connections": [fixture.connection("198.51.100.10", 443)]}})]),

@@ -160,11 +160,10 @@ deny contains msg if {
 #   solution: Do not install it; the labels hold what was taken.
 #   needs: questions of name queries
 deny contains msg if {
-	some domain, queries in _queries
-	_tunnel(queries)
+	some domain, queries in connections.tunnels
 	msg := sprintf(
 		"CRITICAL:NET_DNS_TUNNEL: %d name queries below \"%s\" carry encoded data out through the resolver",
-		[count(queries), text.safe(domain)],
+		[queries, text.safe(domain)],
 	)
 }
 
@@ -508,28 +507,72 @@ deny contains msg if {
 	)
 }
 
+# METADATA
+# title: Much was sent
+# description: A process that is not the installer sent more than 4 KiB to another machine, which had answered nothing.
+# custom:
+#   id: NET_UPLOAD_ASYMMETRY
+#   severity: MEDIUM
+#   attack: T1041
+#   incidents: [litellm 1.82.8, xinference]
+#   false_positives: Telemetry with large reports.
+#   solution: Look at the first bytes in the evidence.
+#   needs: what the sinkhole received
+deny contains msg if {
+	some proc in input.processes
+	_package_controlled(process.role(proc))
+	some flow in proc.network.flows
+	flow.bytes > 4096
+	msg := sprintf(
+		"MEDIUM:NET_UPLOAD_ASYMMETRY: %s sent %v bytes to \"%s\", which had not answered; that is how files leave",
+		[process.describe(proc), flow.bytes, text.safe(flow.address)],
+	)
+}
+
+# METADATA
+# title: Another name than was asked for
+# description: A TLS connection names another host than the one whose address it goes to.
+# custom:
+#   id: NET_SNI_ADDR_MISMATCH
+#   severity: HIGH
+#   attack: T1090.004
+#   incidents: [domain fronting by packages of 2021]
+#   false_positives: none during an installation
+#   solution: Do not install it; the name hides where the data goes.
+#   needs: what the sinkhole received
+deny contains msg if {
+	some proc in input.processes
+	_package_controlled(process.role(proc))
+	some flow in proc.network.flows
+	name := object.get(flow, "serverName", "")
+	name != ""
+	lower(name) != lower(object.get(flow, "hostname", ""))
+	msg := sprintf(
+		"HIGH:NET_SNI_ADDR_MISMATCH: %s called \"%s\" at the address %s, which is not that host's",
+		[process.describe(proc), text.safe(name), text.safe(flow.address)],
+	)
+}
+
 not_evaluated contains sprintf("%s: %s", [id, reason]) if {
 	some id, calls in _needs
 	reason := coverage.reason(calls)
 }
 
-not_evaluated contains sprintf("%s: the evidence names no host, in connections or in name queries", [id]) if {
+not_evaluated contains sprintf("%s: what was sent, and the names that were asked, are not in the evidence", [id]) if {
 	_contacted_something
-	count([named | some named in _named_hosts; named.source != "argument"]) == 0
-	some id in _about_hosts
+	not connections.sinkhole
+	some id in _about_contents
 }
 
-not_evaluated contains "NET_UPLOAD_ASYMMETRY: the number of bytes sent and received is not in the evidence"
-
-not_evaluated contains "NET_SNI_ADDR_MISMATCH: the answers of the name service are not in the evidence"
-
-_about_hosts := [
+_about_contents := [
 	"NET_EXFIL_SERVICE",
 	"NET_UNEXPECTED_HOST",
 	"NET_BLOCKCHAIN_C2",
 	"NET_PUBLISH_ENDPOINT",
 	"NET_IP_LOOKUP",
 	"NET_DNS_TUNNEL",
+	"NET_UPLOAD_ASYMMETRY",
+	"NET_SNI_ADDR_MISMATCH",
 ]
 
 _contacted_something if {
@@ -660,39 +703,20 @@ _named_hosts contains named if {
 }
 
 _named_hosts contains named if {
+	some proc in input.processes
+	some flow in proc.network.flows
+	some key in ["hostname", "serverName", "httpHost"]
+	host := split(object.get(flow, key, ""), ":")[0]
+	regex.match(`[A-Za-z]`, host) # not an address
+	named := {"host": host, "process": process.describe(proc), "role": process.role(proc), "source": "flow"}
+}
+
+_named_hosts contains named if {
 	some run in _commands
 	some argument in run.args
 	some url in regex.find_all_string_submatch_n(`(?i)^[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?([a-z0-9.-]+)`, argument, 1)
 	named := {"host": url[1], "process": run.process, "role": run.role, "source": "argument"}
 }
-
-# Names below each domain; merged in one call, since a package chooses how many.
-_queries := object.union_n([{_domain(name): {name: true}} | some name in _query_names])
-
-_query_names contains lower(named.host) if {
-	some named in _named_hosts
-	named.source == "query"
-}
-
-# The last two labels stand for the registrable domain: a list of public
-# suffixes would only merge less.
-_domain(name) := concat(".", array.slice(labels, count(labels) - 2, count(labels))) if {
-	labels := split(name, ".")
-	count(labels) >= 2
-}
-
-_domain(name) := name if not contains(name, ".")
-
-_tunnel(queries) if count([name | some name, _ in queries; _encoded(name)]) >= 3
-
-_tunnel(queries) if {
-	count(queries) >= 10
-	count([name | some name, _ in queries; regex.match(`[0-9a-z]{16,}`, name)]) >= 10
-}
-
-_encoded(name) if regex.match(`(^|\.)[^.]{40,}\.`, name)
-
-_encoded(name) if regex.match(`(^|\.)([0-9a-f]{30,}|[a-z2-7]{30,})\.`, name)
 
 # Programs that package code ran.
 _commands contains run if {

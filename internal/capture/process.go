@@ -107,6 +107,11 @@ func (s *Supervisor) newProcess(e *event, st status) *process {
 	s.processes[st.id] = p
 	s.order = append(s.order, p)
 	s.records++
+	if s.live++; s.live > maxLive {
+		if s.recount(); s.live > maxLive {
+			s.reachLimit("live-processes", maxLive, "processes")
+		}
+	}
 	if len(s.order) > s.options.MaxProcesses {
 		s.reachLimit("processes", s.options.MaxProcesses, "processes")
 	}
@@ -150,8 +155,23 @@ func (s *Supervisor) parentOf(st status) *process {
 	return nil
 }
 
+// recount ends the processes that a signal ended: nothing announced that.
+func (s *Supervisor) recount() {
+	for _, p := range s.order {
+		if p.ended {
+			continue
+		}
+		if st, err := readStatus(p.id.pid); err != nil || st.id != p.id {
+			s.end(p)
+		}
+	}
+}
+
 // end forgets the thread numbers of a process, which may be used again.
 func (s *Supervisor) end(p *process) {
+	if !p.ended {
+		s.live--
+	}
 	p.ended = true
 	for _, t := range p.threads {
 		if known := s.threads[t]; known != nil && known.p == p {

@@ -21,8 +21,10 @@ const (
 	// DefaultMaxRecords bounds the distinct records of a run: beyond it the run
 	// is stopped. The largest honest install measured has under 60,000.
 	DefaultMaxRecords = 1_000_000
-	// DefaultMaxProcesses bounds the processes of a run.
+	// DefaultMaxProcesses bounds the processes of a run, maxLive those that are there
+	// at the same time.
 	DefaultMaxProcesses = 20_000
+	maxLive             = 2_000
 )
 
 // Options configure a Supervisor.
@@ -59,6 +61,7 @@ type Supervisor struct {
 	order     []*process
 	threads   map[int]*thread
 	processes map[identity]*process
+	live      int // processes that have not ended
 	launcher  int // thread id of a launcher that has not run the command yet
 	awaiting  bool
 

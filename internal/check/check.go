@@ -275,7 +275,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	environ := c.world.environment(c.Environ)
 	trace := step.Trace{
 		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests,
-		Secrets: c.secrets(), Rewrite: c.gateway.RealText,
+		Secrets: c.secrets(), Rewrite: c.gateway.RealText, Limits: c.limits(),
 		Progress: func(calls int) { c.tell("install", "pip install, traced", calls) },
 		Serve:    func(l net.Listener) error { return c.gateway.Serve(ctx, l) },
 		Prepare: []sandbox.Command{{
@@ -303,6 +303,16 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	command.Changes = changes(c.before, c.installed)
 	evidence.AssignRoles(command, evidence.StepInstall)
 	return recording, c.describe()
+}
+
+// Limits on what a step may use.
+const (
+	maxMemory   = 8 << 30   // 8 GiB of resident memory, all processes together
+	minFreeDisk = 256 << 20 // 256 MiB stay free where the run's directory is
+)
+
+func (c *run) limits() step.Limits {
+	return step.Limits{Memory: maxMemory, FreeDisk: minFreeDisk, Directory: c.world.dir}
 }
 
 // walk takes the trail of the install step's world.

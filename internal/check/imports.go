@@ -228,6 +228,7 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 	var after *evidence.Tree
 	trace := step.Trace{
 		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests, Secrets: c.secrets(), EveryCommand: true,
+		Limits:   c.limits(),
 		Progress: func(calls int) { c.tell("import", "import "+strings.Join(modules, " ")+", traced", calls) },
 		Before: func(pid int) error {
 			init = pid

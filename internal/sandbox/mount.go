@@ -309,5 +309,5 @@ func readOnlyRoot() ([]string, error) {
 			return nil, fmt.Errorf("make %q read-only: %w", p, err)
 		}
 	}
-	return []string{"overlay of host directories", "memory limit"}, nil
+	return []string{"overlay of host directories"}, nil
 }

@@ -47,6 +47,8 @@ type Trace struct {
 	// outlive it. 0 is no bound for Timeout, and no time for Linger.
 	Timeout time.Duration
 	Linger  time.Duration
+	// Limits end the recording when they are reached.
+	Limits Limits
 	// Contact is called before a process inside contacts an IP address; listen opens
 	// a socket inside. nil leaves the address to the kernel.
 	Contact func(network, address string, port int, listen func(network, address string, port int) (*os.File, error))
@@ -347,6 +349,8 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	use := time.NewTicker(limitsPoll)
+	defer use.Stop()
 	var failure error
 	waiting := 2
 	for waiting > 0 {
@@ -378,6 +382,11 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 			linger = nil
 			if traced != nil && !r.stopped.Load() && !r.recording.TimedOut {
 				r.reach("linger", r.trace.Linger)
+			}
+		case <-use.C:
+			if l := r.trace.Limits.exceeded(r.box.InitPID()); l != nil && !r.stopped.Swap(true) {
+				r.limits = append(r.limits, *l)
+				_ = r.box.Kill() // fails only when the box has ended
 			}
 		case <-tick.C:
 			if r.trace.Progress != nil {

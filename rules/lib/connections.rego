@@ -51,8 +51,10 @@ outgoing(connection) if connection.syscall in {"connect", "sendto", "sendmsg", "
 
 # contacts are the peers that each process named, without what the C library
 # does on its own: questions to the system's resolver, and the datagram sockets
-# that getaddrinfo connects, without sending, to sort addresses. weak is true for a
-# datagram socket connected to an address that programs use to learn their own.
+# that getaddrinfo connects, without sending, to sort addresses. Where the
+# sinkhole would have received what was sent, a socket that sent nothing is none.
+# weak is true for a datagram socket connected, nobody knows whether used, to an
+# address that programs connect to only to learn their own.
 contacts contains contact if {
 	some proc in input.processes
 	some c in proc.network.connections
@@ -91,9 +93,15 @@ _gateway(address, port) := false if {
 	not sprintf("%s:%d", [address, port]) == input.coverage.sandbox.gateway
 }
 
-# resolvers are addresses of name servers: those that the sandbox states, and
-# those that the installer itself asked.
-resolvers := {normal(a) | some a in input.coverage.sandbox.resolvers} | {normal(c.address) |
+# sinkhole is true where everything that is sent to other machines is received
+# and recorded.
+sinkhole if input.coverage.sandbox.resolver != ""
+
+# resolvers are addresses of name servers: the sandbox's own, or those that the
+# installer itself asked.
+resolvers contains normal(input.coverage.sandbox.resolver) if sinkhole
+
+resolvers contains normal(c.address) if {
 	some proc in input.processes
 	process.role(proc) == "installer"
 	some c in proc.network.connections
@@ -102,7 +110,10 @@ resolvers := {normal(a) | some a in input.coverage.sandbox.resolvers} | {normal(
 
 _resolver(address, 53) if address in resolvers
 
-_resolver(address, 53) if scope(address) in {"loopback", "private", "link-local"}
+_resolver(address, 53) if {
+	not sinkhole
+	scope(address) in {"loopback", "private", "link-local"}
+}
 
 _datagram(c) if {
 	c.syscall == "connect"
@@ -116,12 +127,26 @@ _sorting(_, c, _) if {
 	scope(normal(c.address)) == "loopback"
 }
 
+_sorting(proc, c, port) if {
+	_datagram(c)
+	sinkhole
+	not _sent(proc, normal(c.address), port)
+}
+
 # A process that asked a name server has called getaddrinfo.
 _sorting(proc, c, _) if {
 	_datagram(c)
+	not sinkhole
 	some question in proc.network.connections
 	object.get(question, "port", 0) == 53
 	_resolver(normal(question.address), 53)
+}
+
+_sent(proc, address, port) if {
+	some flow in proc.network.flows
+	flow.protocol == "udp"
+	normal(flow.address) == address
+	flow.port == port
 }
 
 _weak(c, address) if _probe(c, address)
@@ -156,3 +181,38 @@ listeners contains listener if {
 _waits("listen", _)
 
 _waits("bind", port) if port != 0
+
+# tunnels are the domains below which name queries carry encoded data, with the
+# number of queries: three with a long encoded label, or ten that differ in one.
+tunnels[domain] := count(names) if {
+	some domain, names in _queries
+	_tunnel(names)
+}
+
+# Names below each domain; merged in one call, since a package chooses how many.
+_queries := object.union_n([{_domain(name): {name: true}} | some name in _query_names])
+
+_query_names contains trim_suffix(lower(lookup.query), ".") if {
+	some proc in input.processes
+	some lookup in proc.network.dnsLookups
+}
+
+# The last two labels stand for the registrable domain: a list of public
+# suffixes would only merge less.
+_domain(name) := concat(".", array.slice(labels, count(labels) - 2, count(labels))) if {
+	labels := split(name, ".")
+	count(labels) >= 2
+}
+
+_domain(name) := name if not contains(name, ".")
+
+_tunnel(names) if count([name | some name, _ in names; _encoded(name)]) >= 3
+
+_tunnel(names) if {
+	count(names) >= 10
+	count([name | some name, _ in names; regex.match(`[0-9a-z]{16,}`, name)]) >= 10
+}
+
+_encoded(name) if regex.match(`(^|\.)[^.]{40,}\.`, name)
+
+_encoded(name) if regex.match(`(^|\.)([0-9a-f]{30,}|[a-z2-7]{30,})\.`, name)
