@@ -117,6 +117,7 @@ type Exec struct {
 // Truth says where a recorded result comes from.
 type Truth string
 
+// Sources of results.
 const (
 	TruthEntry  Truth = "entry"  // from the arguments and the file system when the call was made
 	TruthKernel Truth = "kernel" // from the call's own effect

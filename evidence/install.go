@@ -81,6 +81,7 @@ type TreeChange struct {
 // OutcomeStatus is how an attestor ended.
 type OutcomeStatus string
 
+// Outcomes of an attestor.
 const (
 	OutcomeOK      OutcomeStatus = "ok"
 	OutcomeFailed  OutcomeStatus = "failed"

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 	"pip-witness/internal/report"
 	"pip-witness/internal/seal"
 	"pip-witness/internal/store"
+	"pip-witness/policy"
+	"pip-witness/verify"
 )
 
 // checkFlags are the flags of `check` that are not pip's.
@@ -57,17 +61,17 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVarP(&f.requirements, "requirement", "r", nil, "check what the requirements `FILE` lists; repeatable")
-	flags.StringVar(&f.python, "python", interpreter.DefaultPython, "the interpreter to install for and import with")
-	flags.StringVar(&f.policy, "policy", "", "signed policy to judge by (default: the built-in one)")
+	flags.StringVar(&f.python, "python", interpreter.DefaultPython, "interpreter `PATH` to install for and import with")
+	flags.StringVar(&f.policy, "policy", "", "signed policy `FILE` to judge by (default: the built-in one)")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy")
-	flags.StringVar(&f.key, "key", "", "private key `FILE` to sign the evidence with (default: one made for this run)")
-	flags.StringVar(&f.evidence, "evidence", "", "directory for the evidence (default: a new one below the state directory)")
-	flags.StringVar(&f.format, "format", "text", "what to print: text or json")
+	flags.StringVar(&f.key, "key", "", "private key `FILE` to sign with (default: made for this run)")
+	flags.StringVar(&f.evidence, "evidence", "", "new `DIR` for the evidence (default: below the state directory)")
+	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
-	flags.StringVar(&f.network, "network", check.NetworkIndex, "what the installer reaches: index, none or host-unsafe")
-	flags.StringVar(&f.importEnv, "import-env", "both", "import as on a plain machine, on a CI runner, or both: plain, ci, both")
-	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time limit for the install and for each import")
-	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how long threads and processes are watched after the import")
+	flags.StringVar(&f.network, "network", check.NetworkIndex, "what the installer reaches: `index`, none or host-unsafe")
+	flags.StringVar(&f.importEnv, "import-env", "both", "import like a plain machine, a CI runner or `both`: plain, ci, both")
+	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time `LIMIT` for the install and for each import")
+	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` what outlives the import is watched")
 	flags.BoolVar(&f.keep, "keep", false, "keep the throw-away environment")
 	flags.BoolVar(&f.compress, "compress", false, "store the evidence compressed (zstd)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
@@ -88,8 +92,8 @@ func pipFlags(c *cobra.Command, p *interpreter.Flags) {
 	flags.StringVar(&p.Cert, "cert", "", "pip: certificate bundle `FILE`")
 	flags.StringVar(&p.ClientCert, "client-cert", "", "pip: client certificate `FILE`")
 	flags.StringVar(&p.Proxy, "proxy", "", "pip: proxy `URL`")
-	flags.StringArrayVar(&p.NoBinary, "no-binary", nil, "pip: build these from source: names, :all: or :none:")
-	flags.StringArrayVar(&p.OnlyBinary, "only-binary", nil, "pip: take wheels only of these: names, :all: or :none:")
+	flags.StringArrayVar(&p.NoBinary, "no-binary", nil, "pip: build `NAMES`, :all: or :none: from source")
+	flags.StringArrayVar(&p.OnlyBinary, "only-binary", nil, "pip: take wheels only of `NAMES`, :all: or :none:")
 	flags.BoolVar(&p.Pre, "pre", false, "pip: include pre-releases")
 	flags.BoolVar(&p.PreferBinary, "prefer-binary", false, "pip: prefer older wheels over newer sdists")
 	flags.BoolVar(&p.NoDeps, "no-deps", false, "pip: do not install dependencies")
@@ -101,24 +105,53 @@ func pipFlags(c *cobra.Command, p *interpreter.Flags) {
 func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	ctx := c.Context()
 	started := time.Now()
-	if err := f.validate(args); err != nil {
+	if err := f.validate(); err != nil {
 		return err
 	}
 	outputs, err := parseOutputs(f.outputs)
 	if err != nil {
 		return err
 	}
-	judgement, ephemeral, err := f.judgement()
+	judgement, err := f.judgement()
 	if err != nil {
 		return err
 	}
+	outcome := report.Outcome{Requested: requested(args, f.requirements), Ephemeral: f.key == ""}
+	if distrusted, err := distrustedPolicy(ctx, judgement); err != nil {
+		return err
+	} else if distrusted != nil {
+		outcome.Result, outcome.Ephemeral, outcome.Advice = distrusted, false, "nothing was installed; "+policyAdvice(distrusted)
+		return finish(s, outcome, f.format, f.verbose, outputs)
+	}
+	directory, err := f.directory(args, started)
+	if err != nil {
+		return err
+	}
+	judgement.Directory = directory.path
+	observation, result, err := observeAndJudge(ctx, s, f, args, judgement)
+	if err != nil {
+		return errors.Join(err, directory.discard())
+	}
+	observation.Timings["total"] = time.Since(started).Seconds()
+	outcome.Result, outcome.Timings, outcome.Evidence, outcome.Problems = result, observation.Timings, directory.path, observation.Problems
+	outcome.Next = nextCommand(f, observation, result, directory.path)
+	if result.Verdict == policy.Untrusted {
+		outcome.Advice = "sign with the --key of a functionary that the policy names; `pip-witness policy show` lists them"
+	}
+	if observation.Directory != "" {
+		outcome.Problems = append(outcome.Problems, "the throw-away environment was kept: "+observation.Directory)
+	}
+	return finish(s, outcome, f.format, f.verbose, outputs)
+}
+
+func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string, j check.Judgement) (*check.Observation, *policy.Result, error) {
 	cache, err := os.UserCacheDir()
 	if err == nil {
 		cache = filepath.Join(cache, "pip-witness", "files")
 	}
 	workDir, err := os.Getwd()
 	if err != nil {
-		return fmt.Errorf("find the current directory: %w", err)
+		return nil, nil, fmt.Errorf("find the current directory: %w", err)
 	}
 	progress := newProgress(s.err, f.quiet)
 	observation, err := check.Observe(ctx, check.Request{
@@ -128,38 +161,21 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	})
 	progress.end()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if judgement.Directory == "" {
-		if judgement.Directory, err = defaultEvidence(args, f.requirements, started); err != nil {
-			return err
-		}
-	}
-	result, err := check.Judge(ctx, observation, judgement)
-	if err != nil {
-		return err
-	}
-	observation.Timings["total"] = time.Since(started).Seconds()
-	outcome := report.Outcome{
-		Result: result, Timings: observation.Timings, Evidence: judgement.Directory, Problems: observation.Problems,
-		Requested: requested(args, f.requirements), Ephemeral: ephemeral, Next: nextCommand(judgement.Directory, f),
-	}
-	if observation.Directory != "" {
-		outcome.Problems = append(outcome.Problems, "the throw-away environment was kept: "+observation.Directory)
-	}
-	if err := render(s, outcome, f.format, f.verbose, outputs); err != nil {
-		return err
-	}
-	return exit(result.ExitCode())
+	result, err := check.Judge(ctx, observation, j)
+	return observation, result, err
 }
 
-func (f checkFlags) validate(args []string) error {
-	oneOf := func(flag, value string, allowed ...string) error {
-		if !slices.Contains(allowed, value) {
-			return usage("choose one of them", "--%s %q: want %s", flag, value, strings.Join(allowed, ", "))
-		}
-		return nil
+// finish prints an outcome and ends with its exit code.
+func finish(s streams, o report.Outcome, format string, verbose bool, outputs [][2]string) error {
+	if err := render(s, o, format, verbose, outputs); err != nil {
+		return err
 	}
+	return exit(o.ExitCode())
+}
+
+func (f checkFlags) validate() error {
 	if err := oneOf("format", f.format, "text", "json"); err != nil {
 		return err
 	}
@@ -178,6 +194,14 @@ func (f checkFlags) validate(args []string) error {
 	return nil
 }
 
+// oneOf refuses a value that a flag does not know.
+func oneOf(flag, value string, allowed ...string) error {
+	if !slices.Contains(allowed, value) {
+		return usage("choose one of them", "--%s %q: want %s", flag, value, strings.Join(allowed, ", "))
+	}
+	return nil
+}
+
 func environments(name string) []string {
 	if name == "both" {
 		return []string{"plain", "ci"}
@@ -187,8 +211,8 @@ func environments(name string) []string {
 
 // judgement reads keys and policy before anything runs, so that a bad one fails
 // at once.
-func (f checkFlags) judgement() (check.Judgement, bool, error) {
-	j := check.Judgement{Directory: f.evidence, Compress: f.compress}
+func (f checkFlags) judgement() (check.Judgement, error) {
+	j := check.Judgement{Compress: f.compress}
 	var err error
 	if f.key == "" {
 		j.Key, err = seal.Ephemeral()
@@ -196,21 +220,62 @@ func (f checkFlags) judgement() (check.Judgement, bool, error) {
 		j.Key, err = seal.LoadPrivateKey(f.key)
 	}
 	if err != nil {
-		return j, false, badInput(err)
+		return j, badInput(err)
 	}
 	if f.policy == "" {
-		return j, f.key == "", nil
+		return j, nil
 	}
 	if len(f.publicKeys) == 0 {
-		return j, false, usage("add --public-key FILE, the key of whoever signed the policy", "--policy %q needs --public-key", f.policy)
+		return j, usage("add --public-key FILE, the key of whoever signed the policy", "--policy %q needs --public-key", f.policy)
 	}
-	if j.Policy, err = store.ReadFile(f.policy); err != nil {
-		return j, false, badInput(err)
+	if f.key == "" {
+		return j, usage("add --key FILE; a key made for this run is none that a policy names", "--policy %q needs --key", f.policy)
 	}
-	if j.PolicyKeys, err = loadPublicKeys(f.publicKeys); err != nil {
-		return j, false, err
+	if j.Policy, err = readPolicy(f.policy); err != nil {
+		return j, err
 	}
-	return j, f.key == "", nil
+	j.PolicyKeys, err = loadPublicKeys(f.publicKeys)
+	return j, err
+}
+
+func readPolicy(path string) ([]byte, error) {
+	data, err := store.ReadFile(path)
+	if err != nil {
+		return nil, badInput(fmt.Errorf("read policy: %w", err))
+	}
+	return data, nil
+}
+
+// distrustedPolicy verifies the policy before anything runs: nil is a good one.
+// There is no evidence yet, so the verdict on the steps means nothing.
+func distrustedPolicy(ctx context.Context, j check.Judgement) (*policy.Result, error) {
+	if j.Policy == nil {
+		return nil, nil
+	}
+	result, err := verify.Verify(ctx, verify.Request{PolicyEnvelope: j.Policy, PolicyKeys: j.PolicyKeys, Now: time.Now().UTC()})
+	if err != nil || result.Verdict != policy.Untrusted {
+		return nil, err
+	}
+	return result, nil
+}
+
+// policyAdvice says what to do about a policy that is not trusted.
+func policyAdvice(r *policy.Result) string {
+	for _, c := range r.Checks {
+		if c.Name == policy.CheckExpiry && c.Status == policy.StatusFail {
+			return "compile the policy again with a later --expires, and sign it"
+		}
+	}
+	return "give a policy that is signed, with the --public-key of whoever signed it"
+}
+
+// directory is where the evidence goes; it exists when there is no error.
+func (f checkFlags) directory(args []string, started time.Time) (evidenceDirectory, error) {
+	if f.evidence != "" {
+		return openEvidence(f.evidence)
+	}
+	path, err := defaultEvidence(args, f.requirements, started)
+	return evidenceDirectory{path: path, made: true}, err
 }
 
 func loadPublicKeys(paths []string) ([]attestation.Verifier, error) {
@@ -272,15 +337,20 @@ func requested(args, files []string) []string {
 	return all
 }
 
-// nextCommand verifies the same evidence again.
-func nextCommand(dir string, f checkFlags) string {
-	key, trust := filepath.Join(dir, store.PolicyKeyFile), ""
-	if f.policy != "" {
-		key = strings.Join(f.publicKeys, " --public-key ")
-	} else if f.key == "" {
-		return fmt.Sprintf("pip-witness verify --trust-embedded %s", dir)
+// nextCommand looks at what the failed step printed, or else verifies the same
+// evidence again.
+func nextCommand(f checkFlags, o *check.Observation, r *policy.Result, dir string) string {
+	if r.Verdict == policy.Incomplete && len(o.Problems) > 0 {
+		return "pip-witness inspect " + filepath.Join(dir, store.StepFile(o.Steps[len(o.Steps)-1].Name))
 	}
-	return fmt.Sprintf("pip-witness verify --policy %s --public-key %s%s %s", filepath.Join(dir, store.PolicyFile), key, trust, dir)
+	switch {
+	case f.policy != "":
+		keys := strings.Join(f.publicKeys, " --public-key ")
+		return fmt.Sprintf("pip-witness verify --policy %s --public-key %s %s", f.policy, keys, dir)
+	case f.key == "":
+		return "pip-witness verify --trust-embedded " + dir
+	}
+	return fmt.Sprintf("pip-witness verify --public-key %s %s", filepath.Join(dir, store.PolicyKeyFile), dir)
 }
 
 // parseOutputs reads FORMAT=FILE.
@@ -290,6 +360,9 @@ func parseOutputs(values []string) ([][2]string, error) {
 		format, file, ok := strings.Cut(v, "=")
 		if !ok || file == "" || format != "text" && format != "json" {
 			return nil, usage("write for example -o json=verdict.json", "-o %q: want text=FILE or json=FILE", v)
+		}
+		if err := checkOutput("-o", file); err != nil {
+			return nil, err
 		}
 		outputs = append(outputs, [2]string{format, file})
 	}
@@ -316,7 +389,7 @@ func render(s streams, o report.Outcome, format string, verbose bool, outputs []
 		if err != nil {
 			return err
 		}
-		if err := store.WriteFile(out[1], []byte(text), 0o644); err != nil {
+		if err := writeOutput(out[1], []byte(text)); err != nil {
 			return err
 		}
 	}
@@ -324,6 +397,5 @@ func render(s streams, o report.Outcome, format string, verbose bool, outputs []
 	if err != nil {
 		return err
 	}
-	_, err = s.out.Write([]byte(text))
-	return err
+	return emit(s, "", []byte(text))
 }

@@ -254,9 +254,16 @@ func inRoot(root, path string) (string, error) {
 	const maxLinks = 8
 	for range maxLinks {
 		target := filepath.Join(root, path)
+		info, err := os.Lstat(target)
+		if errors.Is(err, os.ErrNotExist) || err == nil && info.Mode()&os.ModeSymlink == 0 {
+			return target, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("bind to %q: %w", path, err)
+		}
 		text, err := os.Readlink(target)
 		if err != nil {
-			return target, nil // no link, or nothing there yet
+			return "", fmt.Errorf("bind to %q: %w", path, err)
 		}
 		if !filepath.IsAbs(text) {
 			text = filepath.Join(filepath.Dir(path), text)
