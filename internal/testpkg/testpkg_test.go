@@ -105,7 +105,12 @@ func TestWheels(t *testing.T) {
 			if !strings.Contains(members[stem+"/WHEEL"], "\nTag: py3-none-any\n") {
 				t.Errorf("WHEEL has no tag: %q", members[stem+"/WHEEL"])
 			}
-			if got := topLevel(members); !slices.Equal(got, p.Modules) {
+			var want []string // a module of a namespace package counts by its first part
+			for _, m := range p.Modules {
+				first, _, _ := strings.Cut(m, ".")
+				want = append(want, first)
+			}
+			if got := topLevel(members); !slices.Equal(got, slices.Compact(want)) {
 				t.Errorf("the archive has modules %q, the catalogue says %q", got, p.Modules)
 			}
 		})
