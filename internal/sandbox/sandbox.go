@@ -175,6 +175,14 @@ func attributes(spec Spec) *syscall.SysProcAttr {
 	if !spec.HostNetwork {
 		attr.Cloneflags |= unix.CLONE_NEWNET
 	}
+	if os.Getuid() != 0 {
+		// An exec takes the capabilities in the new user namespace away from any user
+		// but its root; ambient ones stay until the launcher drops all.
+		attr.AmbientCaps = []uintptr{
+			unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_KILL, unix.CAP_SETPCAP,
+			unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN,
+		}
+	}
 	// One id each: files of other owners show as nobody and stay out of reach.
 	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
 	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
