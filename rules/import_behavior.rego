@@ -58,6 +58,45 @@ deny contains msg if {
 }
 
 # METADATA
+# title: A decoy credential was sent at import
+# description: A value that only this run's decoys hold was in what the import sent, or in a name that it asked for.
+# custom:
+#   id: IMPORT_CANARY_LEAK
+#   severity: CRITICAL
+#   attack: T1041
+#   incidents: [litellm 1.82.8, durabletask, bittensor-wallet]
+#   false_positives: None is known; no honest package sends what it finds in HOME.
+#   solution: Do not use it; report it to the index.
+#   needs: what was sent and asked
+deny contains msg if {
+	some leak in connections.leaks
+	msg := sprintf(
+		"CRITICAL:IMPORT_CANARY_LEAK: %s sent the decoy credential \"%s\" to %s, which is theft",
+		[leak.process, leak.decoy, leak.to],
+	)
+}
+
+# METADATA
+# title: A module that cannot be imported
+# description: What a module does was not observed, because importing it ended with an error.
+# custom:
+#   id: IMPORT_FAILED
+#   severity: LOW
+#   attack: none
+#   incidents: []
+#   false_positives: Modules for other platforms or for optional dependencies.
+#   solution: Install what it needs beside it and check again, if you use that module.
+#   needs: results of the import harness
+deny contains msg if {
+	some result in input.imports
+	not result.ok
+	msg := sprintf(
+		"LOW:IMPORT_FAILED: module \"%s\" could not be imported (%s environment): %s",
+		[text.safe(result.module), text.safe(result.environment), text.safe(result.error)],
+	)
+}
+
+# METADATA
 # title: Credentials at import
 # description: >-
 #   Importing opened, listed or tried to open a path that holds credentials, whether or not the

@@ -268,3 +268,19 @@ test_not_evaluated if {
 	blind := {"coverage": {"trapped": []}}
 	"IMPORT_LISTEN: not observed: bind, listen" in import_behavior.not_evaluated with input as blind
 }
+
+test_canary_leak if {
+	sent := {"flows": [{"protocol": "tcp", "address": "198.51.100.10", "port": 443, "canaries": ["/root/.pypirc"]}]}
+	"CRITICAL:IMPORT_CANARY_LEAK" in _import({"network": sent})
+	quiet := {"flows": [{"protocol": "tcp", "address": "198.51.100.10", "port": 443}]}
+	not "CRITICAL:IMPORT_CANARY_LEAK" in _import({"network": quiet})
+}
+
+test_failed_import if {
+	results := [
+		{"module": "good", "environment": "plain", "ok": true},
+		{"module": "bad", "environment": "plain", "ok": false, "error": "ImportError: no libx"},
+	]
+	_with({"imports": results}, [fixture.harness({})]) == {"LOW:IMPORT_FAILED"}
+	count(_with({"imports": [results[0]]}, [fixture.harness({})])) == 0
+}

@@ -485,6 +485,25 @@ deny contains msg if {
 }
 
 # METADATA
+# title: A decoy credential was sent
+# description: A value that only this run's decoys hold was in what a process sent, or in a name that it asked for.
+# custom:
+#   id: NET_CANARY_LEAK
+#   severity: CRITICAL
+#   attack: T1041
+#   incidents: [litellm 1.82.7, ctx, torchtriton]
+#   false_positives: None is known; no honest program sends what it finds in HOME.
+#   solution: Do not install it; report it to the index.
+#   needs: what was sent and asked
+deny contains msg if {
+	some leak in connections.leaks
+	msg := sprintf(
+		"CRITICAL:NET_CANARY_LEAK: %s sent the decoy credential \"%s\" to %s, which is theft",
+		[leak.process, leak.decoy, leak.to],
+	)
+}
+
+# METADATA
 # title: Clear text
 # description: A process that is not the installer contacted port 80 of another machine.
 # custom:

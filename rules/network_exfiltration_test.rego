@@ -342,3 +342,22 @@ test_foreign_evidence if {
 		"HIGH:NET_NONPIP_PROCESS_CONNECT",
 	} with input as {"processes": other}
 }
+
+_leaking := {
+	"flows": [{"protocol": "tcp", "address": "198.51.100.10", "port": 443, "canaries": ["/root/.ssh/id_rsa"]}],
+	"dnsLookups": [{"serverPort": 53, "query": "00ff.example", "canaries": ["NPM_TOKEN"]}],
+}
+
+test_canary_leak if {
+	sending := fixture.install([fixture.process("build-child", {"network": _leaking})])
+	messages := network_exfiltration.deny with input as sending
+	leaks := {m | some m in messages; startswith(m, "CRITICAL:NET_CANARY_LEAK: ")}
+	count(leaks) == 2
+}
+
+test_no_canary_leak if {
+	quiet := {"flows": [{"protocol": "tcp", "address": "198.51.100.10", "port": 443}]}
+	sending := fixture.install([fixture.process("build-child", {"network": quiet})])
+	messages := network_exfiltration.deny with input as sending
+	every m in messages { not contains(m, "NET_CANARY_LEAK") }
+}

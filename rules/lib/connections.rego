@@ -158,6 +158,30 @@ _probe(c, address) if {
 	address in network.local_address_probes.addresses
 }
 
+# leaks are decoys whose value left a process: in what it sent to another
+# machine, or in a name that it asked for.
+leaks contains leak if {
+	some proc in input.processes
+	some flow in proc.network.flows
+	some decoy in flow.canaries
+	leak := {
+		"decoy": text.safe(decoy),
+		"to": sprintf("%s port %v", [text.safe(flow.address), flow.port]),
+		"process": process.describe(proc),
+	}
+}
+
+leaks contains leak if {
+	some proc in input.processes
+	some lookup in proc.network.dnsLookups
+	some decoy in lookup.canaries
+	leak := {
+		"decoy": text.safe(decoy),
+		"to": sprintf("the name service, in \"%s\"", [text.safe(lookup.query)]),
+		"process": process.describe(proc),
+	}
+}
+
 # listeners are sockets that wait for others: listen, and bind to a port that
 # the program chose. A bind to port 0 asks for any free one and is how libraries
 # test for IPv6.
