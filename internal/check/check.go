@@ -70,7 +70,8 @@ type Request struct {
 	// go on after it.
 	Timeout time.Duration
 	Linger  time.Duration
-	// CacheDir keeps downloaded files by digest; empty keeps none.
+	// CacheDir keeps downloaded files by digest, and digests of the host's large
+	// files; empty keeps nothing.
 	CacheDir string
 	// Keep leaves the throw-away directory in place; its path is in Observation.
 	Keep bool
@@ -150,7 +151,7 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
-	defer c.digests.Close()
+	defer func() { err = errors.Join(err, keepDigests(c.digests, c.CacheDir)) }()
 	c.observed.Timings["prepare"] = time.Since(started).Seconds()
 	if err := c.both(ctx); err != nil {
 		return nil, err
@@ -161,7 +162,7 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 
 func (c *run) prepare() error {
 	c.config = c.python.Config.With(c.inputs.flags)
-	c.digests = capture.NewDigests()
+	c.digests = openDigests(c.CacheDir)
 	c.hashes = &walk.DigestCache{}
 	table, err := rules.FS.ReadFile("indicators/credential_paths.yaml")
 	if err != nil {

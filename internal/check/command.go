@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +11,6 @@ import (
 	"pip-witness/attestation"
 	"pip-witness/evidence"
 	"pip-witness/internal/attest"
-	"pip-witness/internal/capture"
 	"pip-witness/internal/sandbox"
 	"pip-witness/internal/step"
 	"pip-witness/internal/walk"
@@ -30,11 +30,13 @@ type CommandRequest struct {
 	Timeout   time.Duration
 	Linger    time.Duration
 	Builder   string
+	// CacheDir is as in Request.
+	CacheDir string
 }
 
 // ObserveCommand runs and records the command, and attests what it did. The
 // trail is taken over the working directory.
-func ObserveCommand(ctx context.Context, r CommandRequest) (*StepEvidence, error) {
+func ObserveCommand(ctx context.Context, r CommandRequest) (_ *StepEvidence, err error) {
 	table, err := rules.FS.ReadFile("indicators/credential_paths.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("read the table of credential paths: %w", err)
@@ -47,8 +49,8 @@ func ObserveCommand(ctx context.Context, r CommandRequest) (*StepEvidence, error
 	if err != nil {
 		return nil, err
 	}
-	digests := capture.NewDigests()
-	defer digests.Close()
+	digests := openDigests(r.CacheDir)
+	defer func() { err = errors.Join(err, keepDigests(digests, r.CacheDir)) }()
 	hashes := &walk.DigestCache{}
 	layout := attest.Layout{Home: home, Prefix: r.WorkDir}
 	var before, after *evidence.Tree

@@ -1,0 +1,62 @@
+package capture
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"pip-witness/evidence"
+)
+
+// digestOf asks for the digest of a file by its path.
+func digestOf(t *testing.T, d *Digests, path string) (evidence.DigestSet, string) {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := location{path: path, fd: fd}
+	defer l.close()
+	if err := unix.Fstat(fd, &l.stat); err != nil {
+		t.Fatal(err)
+	}
+	return d.of(l).result()
+}
+
+func TestDigestsOutliveARun(t *testing.T) {
+	old, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Skipf("needs /bin/sh: %v", err)
+	}
+	young := filepath.Join(t.TempDir(), "young")
+	if err := os.WriteFile(young, make([]byte, rememberSize), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	first := NewDigests()
+	defer first.Close()
+	want, reason := digestOf(t, first, old)
+	if reason != "" {
+		t.Fatal(reason)
+	}
+	digestOf(t, first, young)
+	data, err := first.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := NewDigests()
+	defer second.Close()
+	if err := second.Import(data); err != nil {
+		t.Fatal(err)
+	}
+	if len(second.known) != 1 {
+		t.Errorf("%d digests are remembered, want that of %s alone", len(second.known), old)
+	}
+	if got, _ := digestOf(t, second, old); got["sha256"] != want["sha256"] {
+		t.Errorf("digest %v, want %v", got, want)
+	}
+	if err := second.Import([]byte("no JSON")); err == nil {
+		t.Error("no error for what is no export")
+	}
+}
