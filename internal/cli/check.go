@@ -68,8 +68,8 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.evidence, "evidence", "", "new `DIR` for the evidence (default: below the state directory)")
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
-	flags.StringVar(&f.network, "network", check.NetworkIndex, "what the installer reaches: `index`, none or host-unsafe")
-	flags.StringVar(&f.importEnv, "import-env", "both", "import like a plain machine, a CI runner or `both`: plain, ci, both")
+	flags.StringVar(&f.network, "network", check.NetworkIndex, "for the installer: `index`, none or host-unsafe")
+	flags.StringVar(&f.importEnv, "import-env", "both", "import as on a plain machine, ci or `both`")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time `LIMIT` for the install and for each import")
 	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` what outlives the import is watched")
 	flags.BoolVar(&f.keep, "keep", false, "keep the throw-away environment")
@@ -261,10 +261,8 @@ func distrustedPolicy(ctx context.Context, j check.Judgement) (*policy.Result, e
 
 // policyAdvice says what to do about a policy that is not trusted.
 func policyAdvice(r *policy.Result) string {
-	for _, c := range r.Checks {
-		if c.Name == policy.CheckExpiry && c.Status == policy.StatusFail {
-			return "compile the policy again with a later --expires, and sign it"
-		}
+	if slices.ContainsFunc(r.Checks, failed(policy.CheckExpiry)) {
+		return "compile the policy again with a later --expires, and sign it"
 	}
 	return "give a policy that is signed, with the --public-key of whoever signed it"
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"pip-witness/attestation"
 	"pip-witness/internal/check"
 	"pip-witness/internal/interpreter"
 	"pip-witness/internal/pypi"
@@ -159,34 +161,51 @@ func classify(err error) (int, string) {
 		python      *interpreter.Error
 		unavailable *sandbox.UnavailableError
 		document    *verify.InputError
-		modules     *policy.UnknownModulesError
 		prepare     *step.PrepareError
 	)
 	switch {
 	case errors.As(err, &exit):
-		return exit.code, exit.hint
+		return exit.code, cmp.Or(exit.hint, advice(err))
 	case errors.As(err, &input):
 		return exitUsage, input.Hint
 	case errors.As(err, &requirement):
 		return exitUsage, requirement.Hint
 	case errors.As(err, &document):
-		return exitUsage, ""
-	case errors.As(err, &modules):
-		return exitUsage, "name a shipped module, or give the path of a .rego file"
+		return exitUsage, "make or fetch the file again; `pip-witness inspect FILE` says what evidence holds"
 	case errors.As(err, &python):
 		return exitUndecided, cmp.Or(python.Hint(), "name a Python 3.8 or newer with --python; `pip-witness doctor` says what works here")
 	case errors.As(err, &unavailable):
 		return exitUndecided, unavailable.Hint
 	case errors.As(err, &prepare):
 		return exitUndecided, "look at the output above; `python3 -m venv --without-pip DIR` has to work"
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return exitInternal, "make room on the disk and run it again"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EISDIR):
-		return exitUsage, "check the path"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
-		return exitUsage, "check the permissions of the file and of its directory"
+	case isOneOf(err, unix.ENOSPC, unix.EDQUOT):
+		return exitInternal, advice(err)
+	case isOneOf(err, fs.ErrNotExist, fs.ErrExist, unix.ENOTDIR, unix.EISDIR, fs.ErrPermission, unix.EROFS):
+		return exitUsage, advice(err)
 	}
 	return exitInternal, ""
+}
+
+// advice is what to do about a cause, whoever reports it.
+func advice(err error) string {
+	var modules *policy.UnknownModulesError
+	switch {
+	case errors.As(err, &modules):
+		return "name a shipped module, or give the path of a .rego file"
+	case errors.Is(err, attestation.ErrTooLarge):
+		return "name an evidence file or a policy: those are smaller"
+	case isOneOf(err, unix.ENOSPC, unix.EDQUOT):
+		return "make room on the disk and run it again"
+	case isOneOf(err, fs.ErrNotExist, unix.ENOTDIR, unix.EISDIR):
+		return "check the path"
+	case isOneOf(err, fs.ErrPermission, unix.EROFS):
+		return "check the permissions of the file and of its directory"
+	}
+	return ""
+}
+
+func isOneOf(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 func newRoot(s streams) *cobra.Command {
@@ -209,6 +228,8 @@ tracer in a sandbox, signs what it saw, and judges it by a signed policy.`,
 		return usage("see `"+c.CommandPath()+" --help`", "%w", err)
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
+	// A command with subcommands runs only to refuse what is none of them.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newCheck(s), newRun(s), newVerify(s), newKeygen(s), newPolicy(s), newInspect(s), newDoctor(s))
 	return root
@@ -224,6 +245,7 @@ func noCommand(c *cobra.Command, args []string) error {
 		return exit(exitUsage)
 	}
 	hint := "see `" + c.CommandPath() + " --help`"
+	c.SuggestionsMinimumDistance = 2 // edits
 	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "did you mean `" + c.CommandPath() + " " + similar[0] + "`?"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,28 +25,41 @@ func newDoctor(s streams) *cobra.Command {
 		Example: "  pip-witness doctor",
 		Args:    exactly(0, "it takes flags only"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			failed := false
-			for _, d := range diagnose(c.Context(), python) {
-				mark := "ok    "
-				if d.err != nil {
-					mark, failed = "MISSING", true
-				}
-				fmt.Fprintf(s.out, "%-8s %-12s %s\n", mark, d.name, d.detail)
-				if d.err != nil {
-					fmt.Fprintf(s.out, "         %v\n", d.err)
-					if _, hint := classify(d.err); hint != "" {
-						fmt.Fprintf(s.out, "         → %s\n", hint)
-					}
-				}
+			var text strings.Builder
+			good := writeDiagnosis(&text, diagnose(c.Context(), python))
+			if err := emit(s, "", []byte(text.String())); err != nil {
+				return err
 			}
-			if failed {
+			if !good {
 				return exit(exitUndecided)
 			}
 			return nil
 		},
 	}
-	c.Flags().StringVar(&python, "python", interpreter.DefaultPython, "the interpreter to look at")
+	c.Flags().StringVar(&python, "python", interpreter.DefaultPython, "interpreter `PATH` to look at")
 	return c
+}
+
+// writeDiagnosis tells whether all is well.
+func writeDiagnosis(text *strings.Builder, all []diagnosis) bool {
+	line, good := printer(text), true
+	for _, d := range all {
+		if d.err == nil {
+			line("ok        %-12s %s", d.name, d.detail)
+			continue
+		}
+		good = false
+		line("MISSING   %-12s %v", d.name, d.err)
+		if _, hint := classify(d.err); hint != "" {
+			line("          %-12s → %s", "", hint)
+		}
+	}
+	if good {
+		line("this machine can check packages")
+	} else {
+		line("this machine cannot check packages until what is missing is there")
+	}
+	return good
 }
 
 // doctorTimeout bounds one trial.
@@ -86,7 +100,7 @@ func tryTrace(ctx context.Context, namespaces bool) (err error) {
 	digests := capture.NewDigests()
 	defer digests.Close()
 	recording, err := step.Trace{
-		Spec: sandbox.Spec{Namespaces: namespaces, RootDir: dir, Hostname: "localhost"}, Digests: digests, Timeout: doctorTimeout,
+		Spec: sandbox.Spec{Namespaces: namespaces, RootDir: dir, Hostname: "localhost"}, Digests: digests, Timeout: doctorTimeout, Linger: time.Second,
 		Commands: []step.Command{{Command: sandbox.Command{Args: []string{"/bin/sh", "-c", "exit 7"}, Dir: "/"}}},
 	}.Run(ctx)
 	switch {
@@ -95,7 +109,8 @@ func tryTrace(ctx context.Context, namespaces bool) (err error) {
 	case recording.Command.ExitCode != 7:
 		return fmt.Errorf("a traced command ended with status %d, want 7: %s", recording.Command.ExitCode, recording.Command.Stderr)
 	case len(recording.Command.Processes) == 0 || !recording.Command.Coverage.Complete:
-		return errors.New("a traced command left no complete record")
+		return fmt.Errorf("a traced command left no complete record: %d processes, losses %v, limits %v",
+			len(recording.Command.Processes), recording.Command.Coverage.Losses, recording.Command.Coverage.Limits)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,38 +15,43 @@ import (
 	"pip-witness/internal/store"
 )
 
+// maxOutputLines is how much is shown of what a command printed, from its end.
+const maxOutputLines = 30
+
 func newInspect(s streams) *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what an evidence file holds",
-		Long: `Show the statement, the attestations and the processes of an evidence file.
-Signatures are listed, not checked: use ` + "`verify`" + ` for that.`,
+		Long: `Show the statement, the attestations, the output and the processes of an
+evidence file. Signatures are listed, not checked: use ` + "`verify`" + ` for that.`,
 		Example: "  pip-witness inspect evidence/pip-install.json",
 		Args:    exactly(1, "name one evidence file"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := oneOf("format", format, "text", "json"); err != nil {
+				return err
+			}
 			data, err := store.ReadFile(args[0])
 			if err != nil {
-				return badInput(err)
+				return badInput(fmt.Errorf("read evidence: %w", err))
 			}
 			envelope, err := attestation.ParseEnvelope(data)
 			if err != nil {
 				return badInput(fmt.Errorf("%q: %w", args[0], err))
 			}
 			if format == "json" {
-				_, err := s.out.Write(append(slices.Clone(envelope.Payload), '\n'))
-				return err
+				return emit(s, "", append(slices.Clone(envelope.Payload), '\n'))
 			}
 			return inspect(s, args[0], envelope)
 		},
 	}
-	c.Flags().StringVar(&format, "format", "text", "text, or json for the signed payload as it is")
+	c.Flags().StringVar(&format, "format", "text", "print `text`, or json for the signed payload as it is")
 	return c
 }
 
 func inspect(s streams, name string, envelope attestation.Envelope) error {
 	var text strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	line := printer(&text)
 	line("payload type  %s, %d bytes", envelope.PayloadType, len(envelope.Payload))
 	for _, sig := range envelope.Signatures {
 		line("signature     by %s (not checked)", sig.KeyID)
@@ -65,8 +71,7 @@ func inspect(s streams, name string, envelope attestation.Envelope) error {
 			}
 		}
 	}
-	_, err := s.out.Write([]byte(text.String()))
-	return err
+	return emit(s, "", []byte(text.String()))
 }
 
 func inspectCollection(line func(string, ...any), name string, statement attestation.Statement) error {
@@ -93,6 +98,21 @@ func inspectCollection(line func(string, ...any), name string, statement attesta
 
 func inspectCommand(line func(string, ...any), c evidence.CommandRun) {
 	line("\n$ %s\nexit %d, %d system calls, complete: %t", strings.Join(c.Cmd, " "), c.ExitCode, c.Coverage.Events, c.Coverage.Complete)
+	for _, class := range slices.Sorted(maps.Keys(c.Coverage.Losses)) {
+		line("lost %d %s", c.Coverage.Losses[class], class)
+	}
+	for _, l := range c.Coverage.Limits {
+		line("limit reached: %s (%d %s)", l.Name, l.Value, l.Unit)
+	}
+	inspectOutput(line, "standard output", c.Stdout)
+	inspectOutput(line, "standard error", c.Stderr)
+	for _, i := range c.Imports {
+		if i.OK {
+			line("import %s (%s): ok", i.Module, i.Environment)
+		} else {
+			line("import %s (%s): %s", i.Module, i.Environment, i.Error)
+		}
+	}
 	for _, p := range c.Processes {
 		line("\n%d (parent %d, %s) %s", p.ProcessID, p.ParentPID, p.Role, clip(p.Cmdline, 160))
 		line("  program %s, read %d files, wrote %d, deleted %d, events %d", p.Program, len(p.OpenedFiles), len(p.FileOps.Writes),
@@ -100,6 +120,23 @@ func inspectCommand(line func(string, ...any), c evidence.CommandRun) {
 		for _, n := range p.Network.Connections {
 			line("  %s %s %s %d", n.Syscall, n.Family, n.Address, n.Port)
 		}
+	}
+}
+
+// inspectOutput shows the end of what a command printed.
+func inspectOutput(line func(string, ...any), name, output string) {
+	lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
+	if len(lines) == 1 && lines[0] == "" {
+		return
+	}
+	if cut := len(lines) - maxOutputLines; cut > 0 {
+		line("%s, without the first %d lines:", name, cut)
+		lines = lines[cut:]
+	} else {
+		line("%s:", name)
+	}
+	for _, l := range lines {
+		line("  | %s", strings.ReplaceAll(l, "\t", "    "))
 	}
 }
 

@@ -24,23 +24,30 @@ overwritten. The key id is printed.`,
 			if out == "" {
 				return usage("for example --out key.pem", "--out is required")
 			}
-			if kind != seal.Ed25519 && kind != seal.ECDSAP256 {
-				return usage("choose one of them", "--type %q: want %s or %s", kind, seal.Ed25519, seal.ECDSAP256)
+			if err := oneOf("type", kind, seal.Ed25519, seal.ECDSAP256); err != nil {
+				return err
+			}
+			if filepath.Ext(out) == ".pub" {
+				return usage("for example --out key.pem", "--out %q: the ending .pub is the public key's", out)
+			}
+			public := strings.TrimSuffix(out, filepath.Ext(out)) + ".pub"
+			for _, path := range []string{out, public} {
+				if err := newFile("--out", path); err != nil {
+					return err
+				}
 			}
 			key, err := seal.GenerateKey(kind)
 			if err != nil {
 				return err
 			}
-			public := strings.TrimSuffix(out, filepath.Ext(out)) + ".pub"
 			if err := key.Write(out, public); err != nil {
 				return err
 			}
-			fmt.Fprintf(s.out, "%s\n", key.KeyID())
 			fmt.Fprintf(s.err, "private key %s, public key %s\n", out, public)
-			return nil
+			return emit(s, "", []byte(key.KeyID()+"\n"))
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "`FILE` for the private key")
-	c.Flags().StringVar(&kind, "type", seal.Ed25519, "ed25519 or ecdsa-p256")
+	c.Flags().StringVar(&kind, "type", seal.Ed25519, "`ed25519` or ecdsa-p256")
 	return c
 }

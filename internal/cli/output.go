@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"pip-witness/internal/report"
 	"pip-witness/internal/store"
 )
 
@@ -27,6 +29,35 @@ func checkOutput(flag, path string) error {
 		return usage("make it, or name another file", "%s %q: there is no directory %q", flag, path, dir)
 	}
 	return nil
+}
+
+// checkOptional is checkOutput for a file that need not be named.
+func checkOptional(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	return checkOutput(flag, path)
+}
+
+// newFile refuses a file that exists.
+func newFile(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return usage("choose another name, or remove it first", "%s %q: it exists already", flag, path)
+	}
+	return checkOutput(flag, path)
+}
+
+// printer returns a function that adds a line, with nothing in it that a
+// terminal would obey.
+func printer(text *strings.Builder) func(format string, args ...any) {
+	return func(format string, args ...any) {
+		for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+			text.WriteString(report.Printable(line) + "\n")
+		}
+	}
 }
 
 // writeOutput writes a file whole or not at all. What is no regular file, such

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,11 +31,13 @@ func newPolicy(s streams) *cobra.Command {
 
 // emit writes to the file, or to standard output when none is named.
 func emit(s streams, path string, data []byte) error {
-	if path == "" {
-		_, err := s.out.Write(data)
-		return err
+	if path != "" {
+		return writeOutput(path, data)
 	}
-	return store.WriteFile(path, data, 0o644)
+	if _, err := s.out.Write(data); err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return nil
 }
 
 func newPolicyInit(s streams) *cobra.Command {
@@ -48,10 +48,8 @@ func newPolicyInit(s streams) *cobra.Command {
 		Example: "  pip-witness policy init -o policy.src.json",
 		Args:    exactly(0, "it takes flags only"),
 		RunE: func(*cobra.Command, []string) error {
-			if out != "" {
-				if _, err := os.Lstat(out); err == nil {
-					return usage("choose another name, or remove it first", "%q exists", out)
-				}
+			if err := newFile("-o", out); err != nil {
+				return err
 			}
 			return emit(s, out, policy.Builtin())
 		},
@@ -68,13 +66,16 @@ func newPolicyCompile(s streams) *cobra.Command {
 		Short: "Resolve a policy's types, modules and keys into one self-contained document",
 		Long: `Resolve short attestation types, link each rule module with its library and
 indicator data, and put the functionaries' keys where the source says "...".`,
-		Example: "  pip-witness policy compile policy.src.json --functionary key.pub --expires 2027-12-31 -o policy.compiled.json",
+		Example: "  pip-witness policy compile policy.src.json --functionary key.pub -o policy.compiled.json",
 		Args:    exactly(1, "name the source file"),
 		RunE: func(c *cobra.Command, args []string) error {
 			options := policy.Options{Modules: rules.FS, Now: time.Now().UTC()}
-			src, err := store.ReadFile(args[0])
+			if err := checkOptional("-o", out); err != nil {
+				return err
+			}
+			src, err := readPolicy(args[0])
 			if err != nil {
-				return badInput(err)
+				return err
 			}
 			if options.Functionaries, err = loadFunctionaries(functionaries); err != nil {
 				return err
@@ -108,7 +109,7 @@ indicator data, and put the functionaries' keys where the source says "...".`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVar(&functionaries, "functionary", nil, "public key `FILE` of who may sign evidence; repeatable")
-	flags.StringVar(&expires, "expires", "", "`DATE` the policy is valid until, YYYY-MM-DD or RFC 3339 (default: the source's, else one year)")
+	flags.StringVar(&expires, "expires", "", "last `DATE` of validity, 2027-12-31 (default: the source's, else one year)")
 	flags.StringVar(&indicators, "indicators", "", "further indicators, a YAML `FILE`")
 	flags.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
 	return c
@@ -129,7 +130,7 @@ func loadFunctionaries(paths []string) ([]attestation.PublicKey, error) {
 func loadIndicators(path string) (map[string]any, error) {
 	data, err := store.ReadFile(path)
 	if err != nil {
-		return nil, badInput(err)
+		return nil, badInput(fmt.Errorf("read indicators: %w", err))
 	}
 	indicators, err := policy.ParseIndicators(data)
 	if err != nil {
@@ -161,6 +162,9 @@ func newPolicySign(s streams) *cobra.Command {
 		Example: "  pip-witness policy sign policy.compiled.json --key key.pem -o policy.json",
 		Args:    exactly(1, "name the compiled policy"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkOptional("-o", out); err != nil {
+				return err
+			}
 			if key == "" {
 				return usage("make one with `pip-witness keygen --out key.pem`", "--key is required")
 			}
@@ -168,9 +172,9 @@ func newPolicySign(s streams) *cobra.Command {
 			if err != nil {
 				return badInput(err)
 			}
-			compiled, err := store.ReadFile(args[0])
+			compiled, err := readPolicy(args[0])
 			if err != nil {
-				return badInput(err)
+				return err
 			}
 			envelope, err := policy.Sign(c.Context(), compiled, private)
 			if err != nil {
@@ -196,9 +200,12 @@ func newPolicyShow(s streams) *cobra.Command {
 		Example: "  pip-witness policy show policy.json",
 		Args:    exactly(1, "name the policy"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			data, err := store.ReadFile(args[0])
+			if err := oneOf("format", format, "text", "json"); err != nil {
+				return err
+			}
+			data, err := readPolicy(args[0])
 			if err != nil {
-				return badInput(err)
+				return err
 			}
 			payload, signers := data, []string(nil)
 			if envelope, err := attestation.ParseEnvelope(data); err == nil {
@@ -212,9 +219,11 @@ func newPolicyShow(s streams) *cobra.Command {
 				return badInput(fmt.Errorf("%q: %w", args[0], err))
 			}
 			if format == "json" {
-				encoder := json.NewEncoder(s.out)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(p)
+				compiled, err := p.Marshal()
+				if err != nil {
+					return err
+				}
+				return emit(s, "", compiled)
 			}
 			return showPolicy(s, p, signers)
 		},
@@ -225,7 +234,7 @@ func newPolicyShow(s streams) *cobra.Command {
 
 func showPolicy(s streams, p *policy.Policy, signers []string) error {
 	var text strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	line := printer(&text)
 	if len(signers) == 0 {
 		line("not signed")
 	}
@@ -257,6 +266,5 @@ func showPolicy(s streams, p *policy.Policy, signers []string) error {
 	for _, e := range p.Exceptions {
 		line("\nexception %s until %s: %s", e.Rule, e.Expires.UTC().Format(time.DateOnly), e.Reason)
 	}
-	_, err = s.out.Write([]byte(text.String()))
-	return err
+	return emit(s, "", []byte(text.String()))
 }

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"os/signal"
+	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +17,8 @@ import (
 	"pip-witness/attestation"
 	"pip-witness/internal/attest/catalogue"
 	"pip-witness/internal/check"
+	"pip-witness/internal/report"
 	"pip-witness/internal/seal"
-	"pip-witness/internal/store"
 )
 
 type runFlags struct {
@@ -34,7 +37,9 @@ func newRun(s streams) *cobra.Command {
 		Short: "Trace one command, without confinement, and sign what it did",
 		Long: `Trace one command as it is, in the user's own environment and without any
 sandbox, and write the signed collection of one step. The exit code is the
-command's own (128+signal when it was killed).
+command's own (128+signal when it was killed); 3 when it succeeded and the
+recording is incomplete. The first Ctrl-C is left to the command, the second
+ends it and writes nothing.
 
 command-run is always attested; --attestors adds others of the catalogue.`,
 		Example: "  pip-witness run --step build --key key.pem --out build.json -- make -j2",
@@ -44,12 +49,12 @@ command-run is always attested; --attestors adds others of the catalogue.`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.SetInterspersed(false)
-	flags.StringVar(&f.step, "step", "", "name of the step")
+	flags.StringVar(&f.step, "step", "", "`NAME` of the step")
 	flags.StringVar(&f.key, "key", "", "private key `FILE`")
 	flags.StringVar(&f.out, "out", "", "`FILE` for the signed collection; a Sigstore bundle is written beside it")
-	flags.StringSliceVar(&f.attestors, "attestors", []string{"environment", "omnitrail", "product"}, "attestors besides command-run")
-	flags.DurationVar(&f.timeout, "timeout", 0, "time limit for the command; 0 is none")
-	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how long processes that outlive the command are watched")
+	flags.StringSliceVar(&f.attestors, "attestors", []string{"environment", "omnitrail", "product"}, "`NAMES` besides command-run")
+	flags.DurationVar(&f.timeout, "timeout", 0, "time `LIMIT` for the command; 0 is none")
+	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` processes that outlive the command are watched")
 	return c
 }
 
@@ -58,6 +63,12 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 		if required[1] == "" {
 			return usage("see `pip-witness run --help`", "%s is required", required[0])
 		}
+	}
+	if err := checkOutput("--out", f.out); err != nil {
+		return err
+	}
+	if _, err := exec.LookPath(args[0]); err != nil {
+		return usage("give the program's name or path after --", "run %q: %w", args[0], reason(err))
 	}
 	key, err := seal.LoadPrivateKey(f.key)
 	if err != nil {
@@ -71,10 +82,9 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err != nil {
 		return fmt.Errorf("find the current directory: %w", err)
 	}
-	// The terminal sends Ctrl-C to the command as well, which decides what it means.
-	signal.Ignore(os.Interrupt)
+	s.interrupts.tolerate()
 	stdin, _ := s.in.(*os.File)
-	observed, err := check.ObserveCommand(context.WithoutCancel(ctx), check.CommandRequest{
+	observed, err := check.ObserveCommand(ctx, check.CommandRequest{
 		Step: f.step, Args: args, Environ: os.Environ(), WorkDir: workDir, Stdin: stdin, Stdout: s.out, Stderr: s.err,
 		Attestors: attestors, Timeout: f.timeout, Linger: f.linger, Builder: "pip-witness " + Version,
 	})
@@ -85,7 +95,19 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 		return err
 	}
 	summarize(s.err, observed, f.out)
+	if observed.Command.ExitCode == 0 && !observed.Command.Coverage.Complete {
+		return exit(exitUndecided) // success is claimed of what was seen only
+	}
 	return exit(observed.Command.ExitCode)
+}
+
+// reason is the cause of a failed look-up, without the name again.
+func reason(err error) error {
+	var lookup *exec.Error
+	if errors.As(err, &lookup) {
+		return lookup.Err
+	}
+	return err
 }
 
 func writeCollection(ctx context.Context, path string, observed *check.StepEvidence, key *seal.PrivateKey) error {
@@ -105,10 +127,13 @@ func writeCollection(ctx context.Context, path string, observed *check.StepEvide
 	if err != nil {
 		return err
 	}
-	if err := store.WriteFile(strings.TrimSuffix(path, ".json")+".sigstore.json", bundled, 0o644); err != nil {
-		return err
+	// A device or a pipe takes the envelope; it has no name for a second file.
+	if info, err := os.Lstat(path); err != nil || info.Mode().IsRegular() {
+		if err := writeOutput(strings.TrimSuffix(path, ".json")+".sigstore.json", bundled); err != nil {
+			return err
+		}
 	}
-	return store.WriteFile(path, data, 0o644)
+	return writeOutput(path, data)
 }
 
 func summarize(w io.Writer, observed *check.StepEvidence, out string) {
@@ -117,11 +142,20 @@ func summarize(w io.Writer, observed *check.StepEvidence, out string) {
 	if !c.Coverage.Complete {
 		state = "INCOMPLETE"
 	}
-	fmt.Fprintf(w, "pip-witness: step %s: %d processes, %d system calls seen, recording %s, signed: %s\n",
-		observed.Name, len(c.Processes), c.Coverage.Events, state, out)
+	line := func(format string, args ...any) {
+		fmt.Fprintf(w, "pip-witness: %s\n", report.Printable(fmt.Sprintf(format, args...)))
+	}
+	line("step %s: exit %d, %d processes, %d system calls seen, recording %s, signed: %s",
+		observed.Name, c.ExitCode, len(c.Processes), c.Coverage.Events, state, out)
+	for _, class := range slices.Sorted(maps.Keys(c.Coverage.Losses)) {
+		line("lost %d %s", c.Coverage.Losses[class], class)
+	}
+	for _, l := range c.Coverage.Limits {
+		line("limit reached: %s (%d %s)", l.Name, l.Value, l.Unit)
+	}
 	for _, o := range observed.Collection.Outcomes {
 		if o.Status != "ok" {
-			fmt.Fprintf(w, "pip-witness: attestor %s %s: %s%s\n", o.Attestor, o.Status, o.Error, o.Unmet)
+			line("attestor %s %s: %s%s", o.Attestor, o.Status, o.Error, o.Unmet)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"pip-witness/internal/check"
+	"pip-witness/internal/report"
 )
 
 // isTerminal tells whether w is a terminal.
@@ -66,7 +67,7 @@ func (p *progress) show(now check.Progress) {
 	if runes := []rune(line); len(runes) > 100 {
 		line = string(runes[:99]) + "…"
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	fmt.Fprintf(p.w, "\r\x1b[K%s", report.Printable(line)) // a package chooses its modules' names
 }
 
 // end removes the line.

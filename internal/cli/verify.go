@@ -3,10 +3,13 @@ package cli
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"pip-witness/internal/report"
 	"pip-witness/internal/seal"
 	"pip-witness/internal/store"
+	"pip-witness/policy"
 	"pip-witness/verify"
 )
 
@@ -52,17 +56,20 @@ only that the evidence agrees with itself, so the verdict is untrusted unless
 	flags.StringVar(&f.policy, "policy", "", "signed policy `FILE` (default: policy.json of the evidence directory)")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy; repeatable")
 	flags.StringArrayVar(&f.artifacts, "artifact", nil, "distribution `FILE` that the evidence has to be about; repeatable")
-	flags.StringVar(&f.format, "format", "text", "what to print: text or json")
+	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
 	flags.BoolVar(&f.trustEmbedded, "trust-embedded", false, "trust the key that lies beside the evidence")
-	flags.DurationVar(&f.timeout, "eval-timeout", 30*time.Second, "time limit for each rule module")
+	flags.DurationVar(&f.timeout, "eval-timeout", 30*time.Second, "time `LIMIT` for each rule module")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
 	return c
 }
 
 func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error {
-	if f.format != "text" && f.format != "json" {
-		return usage("choose one of them", "--format %q: want text, json", f.format)
+	if err := oneOf("format", f.format, "text", "json"); err != nil {
+		return err
+	}
+	if f.timeout <= 0 {
+		return usage("give a duration such as 30s", "--eval-timeout has to be more than 0")
 	}
 	outputs, err := parseOutputs(f.outputs)
 	if err != nil {
@@ -78,8 +85,8 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 		}
 	}
 	if f.policy != "" {
-		if request.PolicyEnvelope, err = store.ReadFile(f.policy); err != nil {
-			return badInput(err)
+		if request.PolicyEnvelope, err = readPolicy(f.policy); err != nil {
+			return err
 		}
 	}
 	if request.PolicyEnvelope == nil {
@@ -96,10 +103,33 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 	if err != nil {
 		return err
 	}
-	if err := render(s, report.Outcome{Result: result}, f.format, f.verbose, outputs); err != nil {
-		return err
+	return finish(s, f.outcome(result, args), f.format, f.verbose, outputs)
+}
+
+// outcome is what `check` would print of the same evidence, without timings.
+func (f verifyFlags) outcome(result *policy.Result, args []string) report.Outcome {
+	o := report.Outcome{Result: result}
+	if len(result.Packages) == 0 {
+		o.Requested = args
 	}
-	return exit(result.ExitCode())
+	if info, err := os.Stat(args[0]); err == nil && info.IsDir() && len(args) == 1 {
+		o.Evidence = args[0]
+	}
+	switch {
+	case result.Verdict != policy.Untrusted:
+	case len(f.publicKeys) > 0:
+		o.Advice = "ask whoever made the evidence or the policy for a good copy, or name another --public-key"
+		if slices.ContainsFunc(result.Checks, failed(policy.CheckExpiry)) {
+			o.Advice = policyAdvice(result)
+		}
+	case !f.trustEmbedded:
+		o.Advice = "give --public-key FILE, the key of whoever signed the policy; --trust-embedded takes the one beside the evidence"
+	}
+	return o
+}
+
+func failed(name policy.CheckName) func(policy.Check) bool {
+	return func(c policy.Check) bool { return c.Name == name && c.Status == policy.StatusFail }
 }
 
 // addEvidence adds a file, or the collections of an evidence directory with the
@@ -139,13 +169,13 @@ func addEvidence(request *verify.Request, path string, wantPolicy bool) error {
 func addEmbedded(request *verify.Request, dir string, wantPolicy bool) error {
 	if name := filepath.Join(dir, store.PolicyFile); wantPolicy {
 		data, err := store.ReadFile(name)
-		if err != nil && !os.IsNotExist(err) {
-			return badInput(err)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return badInput(fmt.Errorf("read policy: %w", err))
 		}
 		request.PolicyEnvelope = data
 	}
 	key := filepath.Join(dir, store.PolicyKeyFile)
-	if _, err := os.Stat(key); err != nil {
+	if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	public, err := seal.LoadPublicKey(key)
@@ -159,7 +189,7 @@ func addEmbedded(request *verify.Request, dir string, wantPolicy bool) error {
 func addCollection(request *verify.Request, path string) error {
 	data, err := store.ReadFile(path)
 	if err != nil {
-		return badInput(err)
+		return badInput(fmt.Errorf("read evidence: %w", err))
 	}
 	request.Collections = append(request.Collections, verify.Document{Name: path, Data: data})
 	return nil

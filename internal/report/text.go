@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -136,10 +137,13 @@ func (p *printer) headline(o Outcome) {
 
 // explanation says what the verdict means.
 func explanation(o Outcome) string {
-	denying, others := split(o)
+	denying, excepted, others := split(o)
 	also := ""
+	if text := counts(excepted); text != "" {
+		also += " Excepted by the policy: " + text + "."
+	}
 	if text := counts(others); text != "" {
-		also = " Besides: " + text + "."
+		also += " Besides: " + text + "."
 	}
 	switch o.Verdict {
 	case policy.Pass:
@@ -152,6 +156,9 @@ func explanation(o Outcome) string {
 	case policy.Incomplete:
 		return "not decided: something could not be observed or did not finish. This is not a pass."
 	case policy.Untrusted:
+		if len(o.Findings) > 0 {
+			return "not trusted: " + distrust(o) + ". What follows is only what the evidence claims."
+		}
 		return "not trusted: " + distrust(o) + ". This says nothing about the package."
 	}
 	return "not decided: the verdict is not known. This is not a pass."
@@ -176,16 +183,20 @@ func distrust(o Outcome) string {
 	return "the evidence or the policy cannot be relied on"
 }
 
-// split parts the findings that deny from the others.
-func split(o Outcome) (denying, others []policy.Finding) {
+// split parts the findings that deny from those that the policy waives and from
+// those below its threshold.
+func split(o Outcome) (denying, excepted, others []policy.Finding) {
 	for _, f := range o.Findings {
-		if f.Severity >= o.Policy.FailOn && f.Exception == "" {
+		switch {
+		case f.Exception != "":
+			excepted = append(excepted, f)
+		case f.Severity >= o.Policy.FailOn:
 			denying = append(denying, f)
-		} else {
+		default:
 			others = append(others, f)
 		}
 	}
-	return denying, others
+	return denying, excepted, others
 }
 
 // counts says how many findings of each severity there are, highest first.
@@ -305,7 +316,8 @@ func (p *printer) steps(o Outcome) {
 		width = max(width, utf8.RuneCountInString(Printable(s.Name)))
 	}
 	for _, s := range o.Steps {
-		p.line("  %-*s  %s  %s", width, Printable(s.Name), p.paint(verdictColor(s.Verdict), fmt.Sprintf("%-10s", s.Verdict)), p.basis(o, s))
+		verdict := p.paint(verdictColor(s.Verdict), fmt.Sprintf("%-10s", s.Verdict))
+		p.wrapped(fmt.Sprintf("  %-*s  %s  ", width, Printable(s.Name), verdict), strings.Repeat(" ", width+16), p.basis(o, s))
 		for _, reason := range s.Reasons {
 			p.wrapped("      ! ", "        ", Printable(reason))
 		}
@@ -343,11 +355,12 @@ func (p *printer) basis(o Outcome, s policy.StepResult) string {
 			good++
 		}
 	}
-	return plural(good, "attestation") + observed(o.Coverage[s.Name])
+	return plural(good, "attestation") + p.observed(o.Coverage[s.Name], len(s.Reasons) > 0)
 }
 
-// observed is what the coverage of a step says, in a few words.
-func observed(raw json.RawMessage) string {
+// observed is what the coverage of a step says, in a few words; what is missing
+// is left to the reasons of the step where there are any.
+func (p *printer) observed(raw json.RawMessage, explained bool) string {
 	if len(raw) == 0 {
 		return ""
 	}
@@ -356,21 +369,27 @@ func observed(raw json.RawMessage) string {
 		return ", coverage unreadable"
 	}
 	text := ", " + plural(c.Events, "system call") + " seen"
-	var losses []string
-	for class, n := range c.Losses {
-		if n > 0 {
-			losses = append(losses, fmt.Sprintf("%d %s", n, Printable(class)))
-		}
-	}
-	if len(losses) > 0 {
-		slices.Sort(losses)
-		text += ", lost: " + strings.Join(losses, ", ")
-	}
-	for _, l := range c.Limits {
-		text += fmt.Sprintf(", limit reached: %s (%d %s)", Printable(l.Name), l.Value, Printable(l.Unit))
+	if !explained || p.style.Verbose {
+		text += missing(c)
 	}
 	if c.Sandbox.Network == "host-unsafe" || c.Sandbox.Kind == "none" {
 		text += ", NOT CONFINED"
+	}
+	return text
+}
+
+// missing is what the capture did not see.
+func missing(c evidence.Coverage) string {
+	text := ""
+	for i, class := range slices.Sorted(maps.Keys(c.Losses)) {
+		separator := ", lost: "
+		if i > 0 {
+			separator = ", "
+		}
+		text += fmt.Sprintf("%s%d %s", separator, c.Losses[class], Printable(class))
+	}
+	for _, l := range c.Limits {
+		text += fmt.Sprintf(", limit reached: %s (%d %s)", Printable(l.Name), l.Value, Printable(l.Unit))
 	}
 	return text
 }

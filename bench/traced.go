@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// tracedGoal is the slow-down of a traced command to stay below.
+const tracedGoal = 1.35
+
+// measureTraced compares commands with the same commands under `pip-witness run`
+// without further attestors, which leaves the tracer, and where strace is there
+// under strace, for reference.
+func measureTraced(ctx context.Context, s settings, r *report) error {
+	key, err := s.key(ctx)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(key)
+	trees := &trees{}
+	defer trees.remove()
+	environment := func(ctx context.Context, w *world) error {
+		_, err := w.run(ctx, w.venv(), nil)
+		return err
+	}
+	install := func(requirements ...string) func(*world) command {
+		return func(w *world) command { return w.install(requirements...) }
+	}
+	cases := []struct {
+		name    string
+		prepare func(context.Context, *world) error
+		command func(*world) command
+	}{
+		{"pip install requests", environment, install("requests")},
+		{"pip install markupsafe, from source", environment, install("--no-binary", "markupsafe", "markupsafe")},
+		{"pip install pandas numpy", environment, install("pandas", "numpy")},
+		{
+			"import pandas",
+			func(ctx context.Context, w *world) error { return trees.place(ctx, w, "pandas") },
+			func(w *world) command { return w.importing("pandas") },
+		},
+	}
+	for _, c := range cases {
+		if !s.only.MatchString(c.name) {
+			continue
+		}
+		var calls []float64
+		sides := append([]side{
+			{name: "plain", commands: one(c.command)},
+			{name: "pip-witness run", goal: tracedGoal, commands: one(traced(c.command, key)), inspect: countCalls(&calls)},
+		}, references(c.command)...)
+		all, err := compare(ctx, s, workload{name: c.name, prepare: c.prepare, sides: sides})
+		if err != nil {
+			return err
+		}
+		r.Comparisons = append(r.Comparisons, all...)
+		seen := median(calls)
+		r.add(c.name+": system calls seen", seen, "calls", 0)
+		if seen > 0 {
+			r.add(c.name+": added for each", (all[1].Took-all[0].Took)/seen*1e6, "µs", 0)
+		}
+	}
+	return nil
+}
+
+// one is a side of a single command.
+func one(c func(*world) command) func(*world) ([]command, error) {
+	return func(w *world) ([]command, error) { return []command{c(w)}, nil }
+}
+
+// traced is the command under the tracer alone.
+func traced(c func(*world) command, key string) func(*world) command {
+	return func(w *world) command {
+		inner := c(w)
+		args := []string{w.binary, "run", "--step", "bench", "--key", key, "--out", w.path("step.json"), "--attestors", "", "--"}
+		return command{label: "run", args: append(args, inner.args...), env: inner.env}
+	}
+}
+
+// key makes a key to sign with.
+func (s settings) key(ctx context.Context) (string, error) {
+	dir, err := os.MkdirTemp("", "bench-key-")
+	if err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	made := filepath.Join(dir, "key.pem")
+	if out, err := exec.CommandContext(ctx, s.binary, "keygen", "--out", made).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make a key: %w: %s", err, out)
+	}
+	kept := dir + ".pem"
+	return kept, os.Rename(made, kept)
+}
+
+// straceCalls are about the calls that pip-witness traps whatever their
+// arguments are; a question mark lets strace skip what a machine does not have.
+const straceCalls = "?open,openat,openat2,?creat,execve,execveat,connect,bind,listen,sendto,sendmsg,sendmmsg,socket," +
+	"?rename,?renameat,renameat2,?unlink,unlinkat,?rmdir,?link,linkat,?symlink,symlinkat,?chmod,fchmod,fchmodat," +
+	"?chown,?lchown,fchown,fchownat,truncate,?mkdir,mkdirat,?mknod,mknodat,?fork,?vfork,clone,clone3,exit_group"
+
+// references are strace with every call, and with a filter for the calls that
+// pip-witness sees; none where there is no strace.
+func references(c func(*world) command) []side {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		return nil
+	}
+	under := func(options ...string) func(*world) ([]command, error) {
+		return one(func(w *world) command {
+			inner := c(w)
+			args := append([]string{strace, "-f", "-o", os.DevNull}, options...)
+			return command{label: "strace", args: append(args, inner.args...), env: inner.env}
+		})
+	}
+	return []side{
+		{name: "strace -f", commands: under()},
+		{name: "strace -f --seccomp-bpf, the same calls", commands: under("--seccomp-bpf", "-e", "trace="+straceCalls)},
+	}
+}
+
+// countCalls keeps the number that `run` prints.
+func countCalls(calls *[]float64) func([][]byte) error {
+	pattern := regexp.MustCompile(`(\d+) system calls seen`)
+	return func(outputs [][]byte) error {
+		match := pattern.FindSubmatch(outputs[0])
+		if match == nil {
+			return fmt.Errorf("pip-witness run printed no number of calls: %s", tail(outputs[0], 600))
+		}
+		n, err := strconv.Atoi(string(match[1]))
+		*calls = append(*calls, float64(n))
+		return err
+	}
+}
+
+// trees keeps one installation of a requirement, to be copied for every run that
+// only imports it.
+type trees struct{ kept map[string]*world }
+
+// place gives a world an environment with the requirement installed: a copy with
+// the same times, because compiled modules are valid for those only.
+func (t *trees) place(ctx context.Context, w *world, requirement string) error {
+	if t.kept[requirement] == nil {
+		made, err := newWorld(w.settings)
+		if err != nil {
+			return err
+		}
+		for _, c := range []command{made.venv(), made.install(requirement)} {
+			if _, err := made.run(ctx, c, nil); err != nil {
+				return errors.Join(err, made.remove())
+			}
+		}
+		if t.kept == nil {
+			t.kept = map[string]*world{}
+		}
+		t.kept[requirement] = made
+	}
+	if _, err := w.run(ctx, w.venv(), nil); err != nil {
+		return err
+	}
+	from, err := t.kept[requirement].sites()
+	if err != nil {
+		return err
+	}
+	to, err := w.sites()
+	if err != nil {
+		return err
+	}
+	_, err = w.run(ctx, command{label: "copy", args: []string{"cp", "-a", from + "/.", to}}, nil)
+	return err
+}
+
+func (t *trees) remove() {
+	for _, w := range t.kept {
+		_ = w.remove() // a temporary directory that stays behind changes no figure
+	}
+}
+
+// sites is the site directory of a world's environment.
+func (w *world) sites() (string, error) {
+	found, err := filepath.Glob(filepath.Join(w.prefix, "lib", "python*", "site-packages"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("find the site directory of %q: %q", w.prefix, strings.Join(found, " "))
+	}
+	return found[0], nil
+}
