@@ -349,7 +349,7 @@ func Parse(payload []byte) (*Policy, error) {
 	if err := strict(payload, &p); err != nil {
 		var typeErr *json.UnmarshalTypeError
 		if errors.As(err, &typeErr) && strings.Contains(typeErr.Field, "regopolicies") {
-			return nil, fmt.Errorf("read policy: it is a source, with names of modules: compile it with `pip-witness policy compile`: %w", err)
+			return nil, fmt.Errorf("read policy: it is a source, with names of modules: compile it with `pip-witness policy compile`")
 		}
 		return nil, fmt.Errorf("read policy: %w", err)
 	}

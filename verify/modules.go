@@ -114,6 +114,10 @@ func (v *verifier) except(o *outcome, f policy.Finding, m policy.Message) string
 	return ""
 }
 
+// lostImports is the class of losses that counts imports of a run in which none
+// succeeded: nothing of what an import does was observed.
+const lostImports = "imports"
+
 // coverageGaps says why a capture is not complete.
 func coverageGaps(raw json.RawMessage) ([]string, error) {
 	var c struct {
@@ -128,7 +132,9 @@ func coverageGaps(raw json.RawMessage) ([]string, error) {
 	}
 	var gaps []string
 	for _, class := range slices.Sorted(maps.Keys(c.Losses)) {
-		if c.Losses[class] > 0 {
+		if c.Losses[class] > 0 && class == lostImports {
+			gaps = append(gaps, "no module could be imported")
+		} else if c.Losses[class] > 0 {
 			gaps = append(gaps, fmt.Sprintf("the capture lost %d events of class %s", c.Losses[class], class))
 		}
 	}

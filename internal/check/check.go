@@ -249,18 +249,27 @@ func (c *run) explainInstall(recording *step.Recording) {
 	}
 }
 
-// lastError is the installer's own explanation: its ERROR lines.
+// lastError is the installer's own explanation: its ERROR lines, or where it ended
+// with an exception that exception.
 func lastError(stderr string) string {
 	var lines []string
+	last := ""
 	for line := range strings.Lines(stderr) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "ERROR: "); ok {
+		line = strings.TrimSpace(line)
+		if text, ok := strings.CutPrefix(line, "ERROR: "); ok && text != "Exception:" {
 			lines = append(lines, text)
 		}
+		if line != "" {
+			last = line
+		}
 	}
-	if len(lines) == 0 {
-		return "it printed no error line"
+	switch {
+	case len(lines) > 0:
+		return strings.Join(lines[max(0, len(lines)-3):], "; ")
+	case last != "":
+		return last
 	}
-	return strings.Join(lines[max(0, len(lines)-3):], "; ")
+	return "it printed no error"
 }
 
 func (c *run) installStep(ctx context.Context) (*step.Recording, error) {

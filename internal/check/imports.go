@@ -89,8 +89,9 @@ func (c *conversation) add(r evidence.ImportResult) {
 	}
 }
 
-// outcome is one result a module; what the harness did not report did not import.
-func (c *conversation) outcome(status int) []evidence.ImportResult {
+// outcome is one result a module; what the harness did not report was not
+// imported, because the run ended before.
+func (c *conversation) outcome(ended string) []evidence.ImportResult {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	reported := map[string]evidence.ImportResult{}
@@ -102,7 +103,7 @@ func (c *conversation) outcome(status int) []evidence.ImportResult {
 		r, ok := reported[m]
 		if !ok {
 			r = evidence.ImportResult{Module: m, Environment: c.environment,
-				Error: fmt.Sprintf("not imported: the interpreter ended with status %d", status)}
+				Error: "not imported: " + ended}
 		}
 		all = append(all, r)
 	}
@@ -293,7 +294,11 @@ func (c *run) judgeImports(recording *step.Recording, talks []*conversation, wit
 	command.Imports = []evidence.ImportResult{}
 	imported, total := 0, 0
 	for _, t := range talks {
-		for _, r := range t.outcome(command.ExitCode) {
+		ended := fmt.Sprintf("the interpreter ended with status %d", command.ExitCode)
+		if recording.TimedOut {
+			ended = fmt.Sprintf("it did not end within %s", c.Timeout)
+		}
+		for _, r := range t.outcome(ended) {
 			total++
 			if r.OK {
 				imported++

@@ -27,7 +27,8 @@ const (
 // initMain is the life of init: build the world, run commands when told to,
 // reap everything, and end when the supervisor is gone.
 func initMain() int {
-	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
+	// Not signal.Ignore: ignored signals stay ignored in the command, across exec.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(controlFD)
 	unix.CloseOnExec(socketsFD)
 	in := &initProcess{}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -107,12 +108,16 @@ type Instruction struct {
 	K    uint32 `json:"k"`
 }
 
+// closeGrace is how long init may take to end all others.
+const closeGrace = 5 * time.Second
+
 // Box is a running sandbox. Its methods are called from one goroutine, except
-// Kill and Close.
+// Listen, Kill and Close.
 type Box struct {
-	cmd     *exec.Cmd
-	control int
-	gateway net.Listener
+	cmd        *exec.Cmd
+	namespaces bool
+	control    int
+	gateway    net.Listener
 
 	listening sync.Mutex
 	sockets   int // requests for listening sockets
@@ -157,7 +162,7 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 		unix.Close(sockets[0])
 		return nil, explain(err)
 	}
-	b := &Box{cmd: cmd, control: pair[0], sockets: sockets[0]}
+	b := &Box{cmd: cmd, namespaces: spec.Namespaces, control: pair[0], sockets: sockets[0]}
 	if err := b.setUp(spec); err != nil {
 		b.Close()
 		return nil, err
@@ -352,8 +357,14 @@ func (b *Box) Close() {
 		}
 		// Errors mean that init has ended already, which is what is wanted.
 		_ = unix.Shutdown(b.control, unix.SHUT_RDWR)
-		_ = b.cmd.Process.Kill()
+		// Without a pid namespace init has to end the others itself, which it does
+		// when the control socket is closed; a killed init would leave them.
+		grace := time.AfterFunc(closeGrace, func() { _ = b.cmd.Process.Kill() })
+		if b.namespaces {
+			_ = b.cmd.Process.Kill()
+		}
 		_ = b.wait()
+		grace.Stop()
 		unix.Close(b.control)
 		b.listening.Lock()
 		defer b.listening.Unlock()

@@ -367,7 +367,7 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 				r.recording.Command.ExitCode = x.status // the first failure stands
 			}
 			r.supervisor.SetExit(x.status)
-			linger = time.After(r.trace.Linger)
+			linger = time.After(max(r.trace.Linger, reapTime))
 		case err := <-traced:
 			waiting--
 			traced = nil
@@ -396,6 +396,10 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 	}
 	return failure
 }
+
+// reapTime is what the kernel and init get, without any lingering, to be done with
+// processes that have ended.
+const reapTime = 250 * time.Millisecond
 
 // reach notes a time limit and ends every process.
 func (r *run) reach(name string, limit time.Duration) {

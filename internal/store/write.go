@@ -34,11 +34,11 @@ func write(path string, data []byte, mode fs.FileMode, publish func(from, to str
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp*")
 	if err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
+		return fmt.Errorf("write %q: %w", path, cause(err))
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("write %q: %w", path, errors.Join(err, removeLeft(f.Name())))
+			err = fmt.Errorf("write %q: %w", path, errors.Join(cause(err), removeLeft(f.Name())))
 		}
 	}()
 	if _, err := f.Write(data); err != nil {
@@ -57,6 +57,19 @@ func write(path string, data []byte, mode fs.FileMode, publish func(from, to str
 		return err
 	}
 	return syncDir(dir)
+}
+
+// cause is an error without the name of the temporary file, which says nothing.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
 }
 
 // removeLeft removes the temporary file of a write that did not succeed.
