@@ -343,7 +343,7 @@ func (c *run) openGateway() (err error) {
 	config := egress.Config{
 		Addr: fmt.Sprintf("127.0.0.1:%d", gatewayPort), TrustedHosts: c.config.TrustedHosts, Cert: c.config.Cert, ClientCert: c.config.ClientCert,
 		ExtraBundle: c.python.PipBundle, Proxy: c.config.Proxy.Reveal(), Timeout: c.config.Timeout, Retries: c.config.Retries,
-		Environ: c.Environ, WorkDir: c.WorkDir, CacheDir: c.CacheDir, UserAgent: c.Builder,
+		Environ: c.Environ, WorkDir: c.WorkDir, CacheDir: c.filesDir(), UserAgent: c.Builder,
 	}
 	if c.Network != NetworkNone {
 		for _, u := range c.config.Indexes() {
@@ -355,6 +355,14 @@ func (c *run) openGateway() (err error) {
 	}
 	c.gateway, err = egress.New(config)
 	return err
+}
+
+// filesDir keeps downloaded files; empty keeps none.
+func (c *run) filesDir() string {
+	if c.CacheDir == "" {
+		return ""
+	}
+	return filepath.Join(c.CacheDir, "files")
 }
 
 // secrets are literal values that must not show in any output.

@@ -40,14 +40,13 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 	if err != nil {
 		return nil, err
 	}
-	signedPolicy, keys := j.Policy, j.PolicyKeys
-	if signedPolicy == nil {
-		if signedPolicy, err = BuiltinPolicy(ctx, j.Key); err != nil {
+	if j.Policy == nil {
+		if j.Policy, err = BuiltinPolicy(ctx, j.Key); err != nil {
 			return nil, err
 		}
-		keys = []attestation.Verifier{j.Key.Public()}
+		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
 	}
-	for _, k := range keys {
+	for _, k := range j.PolicyKeys {
 		if public, ok := k.(attestation.PublicKey); ok {
 			if err := directory.Write(store.PolicyKeyFile, public.PEM()); err != nil {
 				return nil, err
@@ -56,12 +55,12 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 		}
 	}
 	if err := errors.Join(
-		directory.Write(store.PolicyFile, signedPolicy),
+		directory.Write(store.PolicyFile, j.Policy),
 		directory.Write(store.FunctionaryFile, j.Key.Public().PEM()),
 	); err != nil {
 		return nil, err
 	}
-	request := verify.Request{PolicyEnvelope: signedPolicy, PolicyKeys: keys, Now: time.Now().UTC(), EvalTimeout: j.Timeout}
+	request := verify.Request{PolicyEnvelope: j.Policy, PolicyKeys: j.PolicyKeys, Now: time.Now().UTC(), EvalTimeout: j.Timeout}
 	for _, s := range o.Steps {
 		document, err := sealStep(ctx, directory, s, j.Key)
 		if err != nil {

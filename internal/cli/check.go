@@ -145,26 +145,44 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 }
 
 func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string, j check.Judgement) (*check.Observation, *policy.Result, error) {
-	cache, err := os.UserCacheDir()
-	if err == nil {
-		cache = filepath.Join(cache, "pip-witness", "files")
-	}
 	workDir, err := os.Getwd()
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the current directory: %w", err)
 	}
+	// The built-in policy is compiled beside the installation.
+	compiled := make(chan error, 1)
+	go func() {
+		if j.Policy != nil {
+			compiled <- nil
+			return
+		}
+		var err error
+		j.Policy, err = check.BuiltinPolicy(ctx, j.Key)
+		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
+		compiled <- err
+	}()
 	progress := newProgress(s.err, f.quiet)
 	observation, err := check.Observe(ctx, check.Request{
 		Requirements: args, RequirementFiles: f.requirements, Flags: f.pip, Python: f.python, Network: f.network,
-		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cache, Keep: f.keep,
+		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cacheDir(), Keep: f.keep,
 		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Progress: progress.show,
 	})
 	progress.end()
-	if err != nil {
+	if err := errors.Join(err, <-compiled); err != nil {
 		return nil, nil, err
 	}
 	result, err := check.Judge(ctx, observation, j)
 	return observation, result, err
+}
+
+// cacheDir is where downloaded files and digests of the host's files are kept from
+// run to run; empty when the user has no such place.
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "pip-witness")
 }
 
 // finish prints an outcome and ends with its exit code.

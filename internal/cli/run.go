@@ -86,7 +86,7 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	stdin, _ := s.in.(*os.File)
 	observed, err := check.ObserveCommand(ctx, check.CommandRequest{
 		Step: f.step, Args: args, Environ: os.Environ(), WorkDir: workDir, Stdin: stdin, Stdout: s.out, Stderr: s.err,
-		Attestors: attestors, Timeout: f.timeout, Linger: f.linger, Builder: "pip-witness " + Version,
+		Attestors: attestors, Timeout: f.timeout, Linger: f.linger, Builder: "pip-witness " + Version, CacheDir: cacheDir(),
 	})
 	if err != nil {
 		return err
