@@ -18,6 +18,10 @@ import (
 // digestWorkers read files beside the supervisor's thread.
 const digestWorkers = 2
 
+// maxDigest bounds the size of what is read, in bytes: a sparse file may claim
+// any size, and a run waits for every digest.
+const maxDigest = 1 << 30 // 1 GiB
+
 // settleTime is how old a file's last change must be before its digest is kept
 // for the next open: a younger file may change again without a visible change of
 // its times.
@@ -43,6 +47,7 @@ type fileKey struct {
 // digest is the digest of one file, to come.
 type digest struct {
 	fd     int // to read from, owned
+	key    fileKey
 	done   chan struct{}
 	set    evidence.DigestSet
 	reason string // why there is none
@@ -68,7 +73,7 @@ func (d *Digests) of(l location) *digest {
 	if reason := undigestible(l); reason != "" {
 		return &digest{reason: reason}
 	}
-	key := fileKey{l.stat.Dev, l.stat.Ino, l.stat.Size, l.stat.Mtim, l.stat.Ctim}
+	key := keyOf(&l.stat)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if known := d.known[key]; known != nil {
@@ -78,7 +83,7 @@ func (d *Digests) of(l location) *digest {
 	if err != nil {
 		return &digest{reason: err.Error()}
 	}
-	next := &digest{fd: fd, done: make(chan struct{})}
+	next := &digest{fd: fd, key: key, done: make(chan struct{})}
 	changed := time.Unix(l.stat.Ctim.Unix())
 	if time.Since(changed) > settleTime {
 		d.known[key] = next
@@ -88,7 +93,14 @@ func (d *Digests) of(l location) *digest {
 	return next
 }
 
+func keyOf(st *unix.Stat_t) fileKey {
+	return fileKey{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
+}
+
 func undigestible(l location) string {
+	if l.fd < 0 {
+		return "not reachable by path"
+	}
 	switch l.stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFDIR:
@@ -100,11 +112,8 @@ func undigestible(l location) string {
 	default:
 		return "device"
 	}
-	if l.fd < 0 {
-		return "not reachable by path"
-	}
-	if l.stat.Size > 0 {
-		return ""
+	if l.stat.Size > maxDigest {
+		return "larger than 1 GiB"
 	}
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(l.fd, &fs); err != nil {
@@ -140,8 +149,9 @@ func (n *digest) compute(buf []byte) {
 	}
 	defer f.Close()
 	h := sha256.New()
+	from := io.LimitReader(f, maxDigest+1) // it may grow meanwhile
 	for {
-		k, err := f.Read(buf)
+		k, err := from.Read(buf)
 		h.Write(buf[:k])
 		if errors.Is(err, io.EOF) {
 			break
@@ -150,6 +160,13 @@ func (n *digest) compute(buf []byte) {
 			n.reason = "read failed"
 			return
 		}
+	}
+	// The caller went on meanwhile: what was hashed is what it opened only if
+	// nothing changed the file since.
+	var after unix.Stat_t
+	if err := unix.Fstat(n.fd, &after); err != nil || keyOf(&after) != n.key {
+		n.reason = "changed before it was read"
+		return
 	}
 	n.set = evidence.DigestSet{"sha256": hex.EncodeToString(h.Sum(nil))}
 }

@@ -77,7 +77,7 @@ func (s *Supervisor) refuse(e *event, errno unix.Errno, detail string) {
 }
 
 func (s *Supervisor) onMemfd(e *event) {
-	name, ok := s.text(e, e.args[0], 256)
+	name, ok := s.text(e, e.args[0], maxMemfdName)
 	if ok {
 		s.addEvent(e, evidence.SyscallEvent{Detail: name, Args: []uint64{0, e.args[1]}})
 	}

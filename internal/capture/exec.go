@@ -11,8 +11,10 @@ import (
 // pendingExec is an exec that was let through and whose result is not seen yet:
 // it shows at the next call of the process.
 type pendingExec struct {
-	index int // of record.Execs
-	argv  []string
+	index  int // of record.Execs
+	argv   []string
+	thread int    // the caller
+	mark   string // of the image before
 }
 
 func (s *Supervisor) onExecve(e *event) {
@@ -28,7 +30,7 @@ func (s *Supervisor) onExecveat(e *event) {
 	if !ok {
 		return
 	}
-	if l.fd < 0 && l.errno == 0 {
+	if l.byNumber {
 		s.addEvent(e, evidence.SyscallEvent{Detail: "program by descriptor", Path: l.path})
 	}
 	s.exec(e, l, e.args[2])
@@ -46,6 +48,9 @@ func (s *Supervisor) exec(e *event, l location, argv uint64) {
 	}
 	p := e.p
 	s.records++
+	for _, a := range args {
+		s.records += len(a) / maxPath // as much memory as so many records
+	}
 	p.record.Execs = append(p.record.Execs, evidence.Exec{
 		Program: l.path, Argv: s.options.Redact(args), Errno: errnoName(errno), Truth: evidence.TruthEntry, Timestamp: e.at,
 	})
@@ -55,7 +60,7 @@ func (s *Supervisor) exec(e *event, l location, argv uint64) {
 	}
 	p.execs = append(p.execs, program)
 	if errno == 0 {
-		p.pending = &pendingExec{index: len(p.record.Execs) - 1, argv: args}
+		p.pending = append(p.pending, pendingExec{len(p.record.Execs) - 1, args, e.thread(), imageMark(p.id.pid)})
 	}
 }
 
@@ -66,33 +71,69 @@ func foretellExec(l location) unix.Errno {
 	return access(l.fd, unix.X_OK)
 }
 
-// settleExec finds out what became of a pending exec. thread is 0 after the end
-// of the run, when nothing can be read any more and the exec is taken as done.
-func (s *Supervisor) settleExec(p *process, thread int) {
-	if p.pending == nil {
+// settleExecs finds out what became of pending execs when a thread makes its next
+// call. thread is 0 after the end of the run, when nothing can be read any more
+// and the last one is taken as done.
+//
+// After an exec the process has one thread, with the number of the process. So a
+// call of any other thread says nothing, unless it is the one that called exec,
+// which then came back.
+func (s *Supervisor) settleExecs(p *process, thread int) {
+	if len(p.pending) == 0 {
 		return
 	}
-	pending := p.pending
-	p.pending = nil
-	attempt := &p.record.Execs[pending.index]
-	im := image{exe: attempt.Program, comm: base(attempt.Program), args: pending.argv}
-	if thread != 0 {
-		read, err := readImage(p.id.pid)
-		if err == nil {
-			if slices.Equal(read.args, p.args) && !slices.Equal(read.args, pending.argv) {
-				attempt.Errno, attempt.Truth = "ENOEXEC", evidence.TruthKernel // still the old image
+	if thread == 0 {
+		last := p.pending[len(p.pending)-1]
+		attempt := p.record.Execs[last.index]
+		s.newImage(p, last, 0, image{exe: attempt.Program, comm: base(attempt.Program), args: last.argv})
+		return
+	}
+	if thread == p.id.pid {
+		if im, err := readImage(p.id.pid); err == nil {
+			if i := p.executed(im); i >= 0 {
+				p.record.Execs[p.pending[i].index].Truth = evidence.TruthKernel
+				s.newImage(p, p.pending[i], thread, im)
 				return
 			}
-			im = read
-			attempt.Truth = evidence.TruthKernel
 		}
 	}
+	p.pending = slices.DeleteFunc(p.pending, func(x pendingExec) bool {
+		if x.thread != thread {
+			return false
+		}
+		attempt := &p.record.Execs[x.index]
+		attempt.Errno, attempt.Truth = "ENOEXEC", evidence.TruthKernel // still the old image
+		return true
+	})
+}
+
+// executed is the index of the pending exec that became the image, -1 for none.
+func (p *process) executed(im image) int {
+	mark := imageMark(p.id.pid)
+	last := -1
+	for i, x := range p.pending {
+		// Without randomization a program that runs itself looks the same.
+		if x.mark == mark && im.exe != p.record.Execs[x.index].Program {
+			continue
+		}
+		if last = i; slices.Equal(im.args, x.argv) {
+			return i
+		}
+	}
+	return last
+}
+
+// newImage records the image that a process runs from now on.
+func (s *Supervisor) newImage(p *process, from pendingExec, thread int, im image) {
+	attempt := p.record.Execs[from.index]
+	p.pending = nil
 	s.closeRoot(p) // the new image may have been run from another root
+	s.forgetThreads(p)
 	p.record.Program, p.record.Comm = attempt.Program, im.comm
 	p.args, p.record.Args = im.args, s.options.Redact(im.args)
 	p.record.Cmdline = joinArgs(p.record.Args)
 	p.record.Environ = s.options.RedactEnviron(im.environ)
-	p.program = p.execs[pending.index]
+	p.program = p.execs[from.index]
 	p.exe = s.digestOfImage(p, thread, im.exe)
 }
 
@@ -137,6 +178,10 @@ func (s *Supervisor) fork(e *event, flags uint64) {
 		return
 	}
 	e.p.forks++
+	// Also those that never make a call that is trapped.
+	if s.forked++; s.forked > s.options.MaxProcesses {
+		s.reachLimit("processes", s.options.MaxProcesses, "processes")
+	}
 	if flags&(namespaceFlags|unix.CLONE_UNTRACED) != 0 {
 		s.addEvent(e, evidence.SyscallEvent{Detail: "flags", Args: []uint64{flags}})
 	}

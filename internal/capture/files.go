@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,46 +12,52 @@ import (
 )
 
 func (s *Supervisor) onOpen(e *event) {
-	s.open(e, unix.AT_FDCWD, e.args[0], e.args[1])
+	s.open(e, unix.AT_FDCWD, e.args[0], e.args[1], 0)
 }
 
 func (s *Supervisor) onOpenat(e *event) {
-	s.open(e, int32(e.args[0]), e.args[1], e.args[2])
+	s.open(e, int32(e.args[0]), e.args[1], e.args[2], 0)
 }
 
 func (s *Supervisor) onCreat(e *event) {
-	s.open(e, unix.AT_FDCWD, e.args[0], unix.O_CREAT|unix.O_WRONLY|unix.O_TRUNC)
+	s.open(e, unix.AT_FDCWD, e.args[0], unix.O_CREAT|unix.O_WRONLY|unix.O_TRUNC, 0)
 }
 
 func (s *Supervisor) onOpenat2(e *event) {
-	how := make([]byte, 8) // struct open_how starts with the flags
-	if readMemory(e.thread(), e.args[2], how) != len(how) {
-		s.unreadable(e, e.args[2])
-		return
+	how, ok := s.words(e, e.args[2], 3) // struct open_how: flags, mode, resolve
+	if ok {
+		s.open(e, int32(e.args[0]), e.args[1], how[0], how[2])
 	}
-	s.open(e, int32(e.args[0]), e.args[1], binary.LittleEndian.Uint64(how))
 }
 
 // open records an open with the result that the file system foretells.
-func (s *Supervisor) open(e *event, dirfd int32, address, flags uint64) {
+func (s *Supervisor) open(e *event, dirfd int32, address, flags, how uint64) {
 	name, ok := s.text(e, address, maxPath)
 	if !ok {
 		return
 	}
 	follow := flags&unix.O_NOFOLLOW == 0 && flags&(unix.O_CREAT|unix.O_EXCL) != unix.O_CREAT|unix.O_EXCL
-	l := s.resolve(e, dirfd, name, follow)
+	l := s.resolveHow(e, dirfd, name, follow, how)
 	defer l.close()
-	created := false
-	errno := l.errno
-	switch {
-	case errno == 0:
-		errno = foretellOpen(l, flags)
-	case errno == unix.ENOENT && flags&unix.O_CREAT != 0 && l.path != "":
-		if errno = s.accessParent(e, l.path); errno == 0 {
-			created = true
-		}
-	}
+	errno, created := foretell(l, flags)
 	s.recordOpen(e, l, flags, errno, created)
+}
+
+// foretell is the errno of an open, and whether it makes the file.
+func foretell(l location, flags uint64) (errno unix.Errno, created bool) {
+	switch {
+	case l.slash && flags&unix.O_CREAT != 0:
+		return unix.EISDIR, false
+	case l.errno == 0:
+		return foretellOpen(l, flags), false
+	case l.errno != unix.ENOENT || flags&unix.O_CREAT == 0 || l.parent <= 0:
+		return l.errno, false
+	}
+	if onProc, _ := procfs(l.parent); onProc {
+		return unix.ENOENT, false
+	}
+	errno = access(l.parent, unix.W_OK|unix.X_OK)
+	return errno, errno == 0
 }
 
 // foretellOpen is the errno of an open of an object that exists, as open(2) has it.
@@ -70,7 +75,7 @@ func foretellOpen(l location, flags uint64) unix.Errno {
 		return unix.ELOOP
 	case flags&unix.O_TMPFILE == unix.O_TMPFILE:
 		return access(l.fd, unix.W_OK|unix.X_OK)
-	case kind == unix.S_IFDIR && (writes || flags&unix.O_CREAT != 0):
+	case kind == unix.S_IFDIR && (writes || flags&(unix.O_CREAT|unix.O_TRUNC) != 0):
 		return unix.EISDIR
 	case kind == unix.S_IFSOCK:
 		return unix.ENXIO
@@ -98,8 +103,10 @@ func (s *Supervisor) recordOpen(e *event, l location, flags uint64, errno unix.E
 		return
 	}
 	if mode == "read" || mode == "readwrite" {
-		if _, seen := p.opened[l.path]; !seen || !created {
+		if _, seen := p.opened[l.path]; !created {
 			p.opened[l.path] = s.digests.of(l)
+		} else if !seen {
+			p.opened[l.path] = &digest{reason: "created"}
 		}
 	}
 	if (mode == "write" || mode == "readwrite") && flags&unix.O_TMPFILE != unix.O_TMPFILE {
@@ -202,15 +209,17 @@ func errnoName(errno unix.Errno) string {
 func (s *Supervisor) entry(e *event, dirfd int32, address uint64, want bool) (location, unix.Errno, bool) {
 	name, ok := s.text(e, address, maxPath)
 	if !ok {
-		return location{fd: -1}, 0, false
+		return nowhere("", 0), 0, false
 	}
 	l := s.resolve(e, dirfd, name, false)
 	errno := l.errno
 	switch {
 	case errno == 0 && !want:
 		errno = unix.EEXIST
-	case errno == 0, errno == unix.ENOENT && !want && l.path != "":
-		errno = s.accessParent(e, l.path)
+	case errno == 0:
+		errno = s.accessParent(e, dirfd, name)
+	case errno == unix.ENOENT && !want && l.parent > 0:
+		errno = access(l.parent, unix.W_OK|unix.X_OK)
 	}
 	return l, errno, true
 }
@@ -265,8 +274,18 @@ func (s *Supervisor) rename(e *event, fromFD int32, from uint64, toFD int32, to 
 	if blocked == unix.EEXIST && flags&unix.RENAME_NOREPLACE == 0 {
 		blocked = 0 // the target is replaced
 	}
-	if errno == 0 {
+	isDir := func(l location) bool { return l.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
+	switch {
+	case errno != 0:
+	case acrossMounts(source, target):
+		errno = unix.EXDEV
+	case blocked != 0:
 		errno = blocked
+	case target.fd < 0 || flags&unix.RENAME_EXCHANGE != 0:
+	case isDir(source) && !isDir(target):
+		errno = unix.ENOTDIR
+	case !isDir(source) && isDir(target):
+		errno = unix.EISDIR
 	}
 	s.records++
 	ops := &e.p.record.FileOps
@@ -296,8 +315,13 @@ func (s *Supervisor) link(e *event, fromFD int32, from uint64, toFD int32, to ui
 	if !ok {
 		return
 	}
-	if source.errno != 0 {
+	switch {
+	case source.errno != 0:
 		errno = source.errno
+	case errno == 0 && acrossMounts(source, target):
+		errno = unix.EXDEV
+	case errno == 0 && source.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+		errno = unix.EPERM
 	}
 	s.addLink(e, evidence.Link{Target: source.path, Path: target.path, Errno: errnoName(errno), Timestamp: e.at})
 }
@@ -317,6 +341,9 @@ func (s *Supervisor) symlink(e *event, dirfd int32, text, at uint64) {
 	defer l.close()
 	if !ok {
 		return
+	}
+	if errno == 0 && target == "" {
+		errno = unix.ENOENT
 	}
 	s.addLink(e, evidence.Link{Target: target, Path: l.path, Symbolic: true, Errno: errnoName(errno), Timestamp: e.at})
 }
@@ -345,10 +372,9 @@ func (s *Supervisor) chmod(e *event, dirfd int32, address, mode, flags uint64) {
 }
 
 // foretellAttributes is the errno of a change of mode or owner: only the owner may
-// change them, and nobody on a read-only mount. What is known by its descriptor
-// only is taken to succeed.
+// change them, and nobody on a read-only mount.
 func foretellAttributes(l location) unix.Errno {
-	if l.errno != 0 || l.fd < 0 {
+	if l.errno != 0 {
 		return l.errno
 	}
 	var fs unix.Statfs_t
@@ -366,26 +392,29 @@ func foretellAttributes(l location) unix.Errno {
 func (s *Supervisor) object(e *event, dirfd int32, address, flags uint64) (location, bool) {
 	name, ok := s.text(e, address, maxPath)
 	if !ok {
-		return location{fd: -1}, false
+		return nowhere("", 0), false
 	}
 	if name == "" && flags&unix.AT_EMPTY_PATH != 0 {
-		return s.described(e, dirfd), true
+		l := s.described(e, dirfd)
+		l.byNumber = true
+		return l, true
 	}
 	return s.resolve(e, dirfd, name, flags&unix.AT_SYMLINK_NOFOLLOW == 0), true
 }
 
-// described is the location of an open descriptor, by name only.
-func (s *Supervisor) described(e *event, fd int32) location {
-	name, err := s.descriptor(e, fd)
+// described is the location of an open descriptor.
+func (s *Supervisor) described(e *event, number int32) location {
+	fd, err := s.directory(e, number)
 	if err != nil {
-		return location{fd: -1, errno: unix.EBADF}
+		return nowhere("", unix.EBADF)
 	}
-	return location{path: name, fd: -1}
+	return found(fd, false)
 }
 
 func (s *Supervisor) onFchmod(e *event) {
 	l := s.described(e, int32(e.args[0]))
-	s.addMode(e, l.path, e.args[1], l.errno)
+	defer l.close()
+	s.addMode(e, l.path, e.args[1], foretellAttributes(l))
 }
 
 func (s *Supervisor) addMode(e *event, path string, mode uint64, errno unix.Errno) {
@@ -412,20 +441,25 @@ func (s *Supervisor) chown(e *event, dirfd int32, address, uid, gid, flags uint6
 	l, ok := s.object(e, dirfd, address, flags)
 	defer l.close()
 	if ok {
-		s.addOwner(e, l.path, uid, gid, foretellAttributes(l))
+		s.addOwner(e, l, uid, gid)
 	}
 }
 
 func (s *Supervisor) onFchown(e *event) {
 	l := s.described(e, int32(e.args[0]))
-	s.addOwner(e, l.path, e.args[1], e.args[2], l.errno)
+	defer l.close()
+	s.addOwner(e, l, e.args[1], e.args[2])
 }
 
-func (s *Supervisor) addOwner(e *event, path string, uid, gid uint64, errno unix.Errno) {
+func (s *Supervisor) addOwner(e *event, l location, uid, gid uint64) {
+	errno := foretellAttributes(l)
+	if errno == 0 && int32(uid) != -1 && uint32(uid) != l.stat.Uid {
+		errno = unix.EPERM // needs CAP_CHOWN, which no traced process has
+	}
 	s.records++
 	owner := strconv.Itoa(int(int32(uid))) + ":" + strconv.Itoa(int(int32(gid)))
 	ops := &e.p.record.FileOps
-	ops.PermChanges = append(ops.PermChanges, evidence.PermChange{Path: path, Mode: owner, Errno: errnoName(errno), Timestamp: e.at})
+	ops.PermChanges = append(ops.PermChanges, evidence.PermChange{Path: l.path, Mode: owner, Errno: errnoName(errno), Timestamp: e.at})
 }
 
 func (s *Supervisor) onTruncate(e *event) {
@@ -436,18 +470,18 @@ func (s *Supervisor) onTruncate(e *event) {
 	}
 }
 
-func (s *Supervisor) onMkdir(e *event) { s.makeEntry(e, unix.AT_FDCWD, e.args[0], "directory") }
+func (s *Supervisor) onMkdir(e *event) { s.makeEntry(e, unix.AT_FDCWD, e.args[0], "directory", 0) }
 
 func (s *Supervisor) onMkdirat(e *event) {
-	s.makeEntry(e, int32(e.args[0]), e.args[1], "directory")
+	s.makeEntry(e, int32(e.args[0]), e.args[1], "directory", 0)
 }
 
 func (s *Supervisor) onMknod(e *event) {
-	s.makeEntry(e, unix.AT_FDCWD, e.args[0], nodeKind(e.args[1]))
+	s.makeEntry(e, unix.AT_FDCWD, e.args[0], nodeKind(e.args[1]), e.args[2])
 }
 
 func (s *Supervisor) onMknodat(e *event) {
-	s.makeEntry(e, int32(e.args[0]), e.args[1], nodeKind(e.args[2]))
+	s.makeEntry(e, int32(e.args[0]), e.args[1], nodeKind(e.args[2]), e.args[3])
 }
 
 func nodeKind(mode uint64) string {
@@ -464,11 +498,14 @@ func nodeKind(mode uint64) string {
 	return "file"
 }
 
-func (s *Supervisor) makeEntry(e *event, dirfd int32, address uint64, kind string) {
+func (s *Supervisor) makeEntry(e *event, dirfd int32, address uint64, kind string, device uint64) {
 	l, errno, ok := s.entry(e, dirfd, address, false)
 	defer l.close()
 	if !ok {
 		return
+	}
+	if errno == 0 && (kind == "block" || kind == "char" && uint32(device) != 0) { // char 0:0 is an overlay's whiteout
+		errno = unix.EPERM // needs CAP_MKNOD, which no traced process has
 	}
 	s.records++
 	ops := &e.p.record.FileOps

@@ -12,9 +12,12 @@ import (
 const (
 	// maxPath is PATH_MAX, the longest path the kernel takes, with its NUL byte.
 	maxPath = 4096
-	// maxArguments and maxArgument bound what is kept of an argument vector.
-	maxArguments = 4096
-	maxArgument  = 128 << 10 // 128 KiB, MAX_ARG_STRLEN
+	// maxArgument and maxVector bound one argument and a whole vector as the
+	// kernel does: MAX_ARG_STRLEN, and three quarters of the default stack.
+	maxArgument = 128 << 10 // 128 KiB
+	maxVector   = 6 << 20   // 6 MiB
+	// maxMemfdName is the longest name of a memfd, with its NUL byte.
+	maxMemfdName = 250
 )
 
 // readMemory fills buf from address of the thread's memory and returns how much
@@ -51,11 +54,26 @@ func (s *Supervisor) text(e *event, address uint64, limit int) (string, bool) {
 		if end := bytes.IndexByte(buf[:n], 0); end >= 0 {
 			return string(buf[:end]), true
 		}
-		if n < size || size == limit {
+		if n < size {
 			return "", s.unreadable(e, address)
+		}
+		if size == limit {
+			e.refuse = tooLong(limit)
+			return "", false
 		}
 		size = min(limit, size*16)
 	}
+}
+
+// tooLong is what the kernel says to a string without an end within its limit.
+func tooLong(limit int) unix.Errno {
+	switch limit {
+	case maxPath:
+		return unix.ENAMETOOLONG
+	case maxArgument:
+		return unix.E2BIG
+	}
+	return unix.EINVAL
 }
 
 // unreadable decides what an argument means that could not be read: a null
@@ -97,7 +115,8 @@ func (s *Supervisor) vector(e *event, address uint64) ([]string, bool) {
 	if address == 0 {
 		return nil, true
 	}
-	for i := range uint64(maxArguments) {
+	total := 0
+	for i := uint64(0); total <= maxVector; i++ {
 		pointer, ok := s.words(e, address+8*i, 1)
 		if !ok {
 			return nil, false
@@ -110,6 +129,8 @@ func (s *Supervisor) vector(e *event, address uint64) ([]string, bool) {
 			return nil, false
 		}
 		values = append(values, value)
+		total += len(value) + 1 + 8
 	}
-	return values, true
+	e.refuse = unix.E2BIG
+	return nil, false
 }

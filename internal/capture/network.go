@@ -67,6 +67,10 @@ func (s *Supervisor) address(e *event, fd int32, at, length uint64) bool {
 	if readMemory(e.thread(), at, raw) != len(raw) {
 		return s.unreadable(e, at)
 	}
+	if e.name != "connect" && binary.LittleEndian.Uint16(raw) == unix.AF_UNSPEC {
+		// The kernel takes it for AF_INET here, see udp_sendmsg and inet_bind.
+		binary.LittleEndian.PutUint16(raw, unix.AF_INET)
+	}
 	c := decodeAddress(raw)
 	if c.Family == "AF_UNIX" && c.Address != "" && !strings.HasPrefix(c.Address, "@") {
 		c.Address = s.socketPath(e, c.Address)

@@ -30,7 +30,7 @@ type process struct {
 	root    int // O_PATH descriptor of its root directory, -1 when not open
 	forks   int // children announced by fork calls and not seen yet
 	ended   bool
-	pending *pendingExec
+	pending []pendingExec
 	args    []string // of the image, as they are; the record has them redacted
 
 	opened   map[string]*digest
@@ -68,7 +68,7 @@ func (s *Supervisor) processOf(e *event) *process {
 	if known != nil && e.at.Sub(known.checked) < trustThread {
 		return known.p
 	}
-	st, err := readStatus(e.thread())
+	st, err := readStatus(e.thread(), s.depth)
 	if err != nil {
 		if s.stillThere(e) {
 			s.lose("process-identity")
@@ -161,7 +161,7 @@ func (s *Supervisor) recount() {
 		if p.ended {
 			continue
 		}
-		if st, err := readStatus(p.id.pid); err != nil || st.id != p.id {
+		if st, err := readStatus(p.id.pid, s.depth); err != nil || st.id != p.id {
 			s.end(p)
 		}
 	}
@@ -173,19 +173,24 @@ func (s *Supervisor) end(p *process) {
 		s.live--
 	}
 	p.ended = true
+	s.forgetThreads(p)
+	s.closeRoot(p)
+}
+
+func (s *Supervisor) forgetThreads(p *process) {
 	for _, t := range p.threads {
 		if known := s.threads[t]; known != nil && known.p == p {
 			delete(s.threads, t)
 		}
 	}
 	p.threads = nil
-	s.closeRoot(p)
 }
 
 func (s *Supervisor) closeRoot(p *process) {
 	if p.root >= 0 {
 		unix.Close(p.root)
 		p.root = -1
+		s.roots--
 	}
 }
 
@@ -194,9 +199,15 @@ type status struct {
 	id     identity
 	parent int
 	inside int
+	depth  int
 }
 
-func readStatus(thread int) (status, error) {
+// maxDepth is more than the kernel's limit of nested pid namespaces.
+const maxDepth = 64
+
+// readStatus reads the status of a thread's process; inside is its number in the
+// pid namespace at that depth, also when it has one of its own below.
+func readStatus(thread, depth int) (status, error) {
 	dir := "/proc/" + strconv.Itoa(thread)
 	text, err := os.ReadFile(dir + "/status")
 	if err != nil {
@@ -215,23 +226,50 @@ func readStatus(thread int) (status, error) {
 		case "PPid":
 			st.parent, err = strconv.Atoi(fields[0])
 		case "NStgid":
-			st.inside, err = strconv.Atoi(fields[len(fields)-1])
+			st.depth = min(depth, len(fields)-1)
+			st.inside, err = strconv.Atoi(fields[st.depth])
 		}
 		if err != nil {
 			return status{}, fmt.Errorf("read %s/status: %w", dir, err)
 		}
 	}
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(st.id.pid) + "/stat")
+	fields, err := readStat(st.id.pid)
 	if err != nil {
 		return status{}, err
 	}
-	// comm, in parentheses, may hold anything; field 3 follows the last one.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 20 {
-		return status{}, fmt.Errorf("read %s/stat: %d fields", dir, len(fields))
-	}
-	st.id.start = string(fields[19])
+	st.id.start = fields[statStart]
 	return st, nil
+}
+
+// Fields of /proc/PID/stat, counted from the third, which follows the name.
+const (
+	statStart    = 22 - 3 // starttime
+	statCode     = 26 - 3 // startcode, the first of three that describe the image
+	statData     = 45 - 3 // start_data, the first of seven
+	statExitCode = 52 - 3
+)
+
+func readStat(pid int) ([]string, error) {
+	stat, err := os.ReadFile(procPath(pid, "stat"))
+	if err != nil {
+		return nil, err
+	}
+	// comm, in parentheses, may hold anything.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= statExitCode {
+		return nil, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	return fields, nil
+}
+
+// imageMark differs between two images of one process: it is the layout of the
+// address space, which an exec makes anew at random places.
+func imageMark(pid int) string {
+	fields, err := readStat(pid)
+	if err != nil {
+		return ""
+	}
+	return strings.Join(slices.Concat(fields[statCode:statCode+3], fields[statData:statExitCode]), " ")
 }
 
 // image is what /proc tells of the program that a process runs.

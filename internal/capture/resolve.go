@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,71 +13,90 @@ import (
 
 // location is a path as the kernel will see it.
 type location struct {
-	path  string     // absolute, in the caller's root; symlinks resolved as far as they exist
-	fd    int        // O_PATH descriptor of the object, -1 when there is none
-	errno unix.Errno // why there is none
-	stat  unix.Stat_t
+	path   string     // absolute, in the caller's mount namespace; symlinks resolved as far as they exist
+	fd     int        // O_PATH descriptor of the object, -1 when there is none
+	parent int        // O_PATH descriptor of the directory where only the last name is missing, 0 when unset
+	errno  unix.Errno // why there is no object
+	stat   unix.Stat_t
+	// slash tells that the name ended in one: it means a directory.
+	slash bool
+	// byNumber tells that the call named an open descriptor and no path.
+	byNumber bool
+}
+
+func nowhere(name string, errno unix.Errno) location {
+	return location{path: name, fd: -1, errno: errno}
 }
 
 func (l location) close() {
 	if l.fd >= 0 {
 		unix.Close(l.fd)
 	}
+	if l.parent > 0 {
+		unix.Close(l.parent)
+	}
 }
-
-// maxMagic bounds how many /proc magic links one path may go through.
-const maxMagic = 8
 
 // resolve finds what a path argument names. With follow unset the last
 // component is not followed when it is a symlink.
 func (s *Supervisor) resolve(e *event, dirfd int32, name string, follow bool) location {
+	return s.resolveHow(e, dirfd, name, follow, 0)
+}
+
+// resolveHow is resolve with the resolve flags of openat2.
+func (s *Supervisor) resolveHow(e *event, dirfd int32, name string, follow bool, how uint64) location {
 	if name == "" {
-		return location{fd: -1, errno: unix.ENOENT}
-	}
-	full := name
-	if !strings.HasPrefix(name, "/") {
-		dir, err := s.directory(e, dirfd)
-		if err != nil {
-			return location{path: name, fd: -1, errno: unix.EBADF}
-		}
-		full = dir + "/" + name
+		return nowhere("", unix.ENOENT)
 	}
 	root, err := s.rootOf(e)
 	if err != nil {
-		return location{path: path.Clean(full), fd: -1, errno: unix.EIO}
+		return s.unresolved(e, name)
 	}
-	full = ownNames(full, e.p.inside)
-	for range maxMagic {
-		target, ok := magic(root, full, follow)
-		if !ok {
-			break
+	w := walk{root: root, at: root, inside: e.p.inside, thread: e.thread(), follow: follow, how: how}
+	if name[0] != '/' || how&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) != 0 {
+		start, err := s.directory(e, dirfd)
+		if err != nil {
+			return nowhere(name, unix.EBADF)
 		}
-		full = target
+		defer unix.Close(start)
+		if w.at = start; how&unix.RESOLVE_IN_ROOT != 0 {
+			w.root = start
+		}
 	}
-	fd, errno := lookUp(root, full, follow)
-	if errno != 0 {
-		return location{path: s.parentPath(root, full, follow), fd: -1, errno: errno}
-	}
-	l := location{fd: fd, path: descriptorPath(fd)}
-	if err := unix.Fstat(fd, &l.stat); err != nil {
+	l := w.find(name)
+	if l.errno == unix.EMFILE || l.errno == unix.ENFILE || l.errno == unix.EIO {
 		l.close()
-		return location{path: path.Clean(full), fd: -1, errno: unix.EIO}
+		return s.unresolved(e, name)
 	}
 	return l
 }
 
-// directory is the path that a relative path starts from.
-func (s *Supervisor) directory(e *event, dirfd int32) (string, error) {
-	if dirfd == unix.AT_FDCWD {
-		return os.Readlink("/proc/" + strconv.Itoa(e.thread()) + "/cwd")
+// unresolved is the location of a name that the supervisor itself could not
+// follow: that is a loss, unless the caller has ended.
+func (s *Supervisor) unresolved(e *event, name string) location {
+	if s.stillThere(e) {
+		s.lose("path:" + e.name)
 	}
-	return s.descriptor(e, dirfd)
+	return nowhere(name, unix.EIO)
+}
+
+// directory is an O_PATH descriptor of where a relative path starts.
+func (s *Supervisor) directory(e *event, dirfd int32) (int, error) {
+	name := "cwd"
+	if dirfd != unix.AT_FDCWD {
+		name = "fd/" + strconv.Itoa(int(dirfd))
+	}
+	return unix.Open(procPath(e.thread(), name), unix.O_PATH|unix.O_CLOEXEC, 0)
 }
 
 // descriptor is the path, or the pseudo path, of an open descriptor.
 func (s *Supervisor) descriptor(e *event, fd int32) (string, error) {
-	return os.Readlink("/proc/" + strconv.Itoa(e.thread()) + "/fd/" + strconv.Itoa(int(fd)))
+	return os.Readlink(procPath(e.thread(), "fd/"+strconv.Itoa(int(fd))))
 }
+
+// maxRoots bounds the root directories that are kept open: those of processes
+// that were killed are not closed one by one.
+const maxRoots = 64
 
 // rootOf is an O_PATH descriptor of the caller's root directory, kept until the
 // process may have another one.
@@ -84,68 +104,310 @@ func (s *Supervisor) rootOf(e *event) (int, error) {
 	if e.p.root >= 0 {
 		return e.p.root, nil
 	}
-	fd, err := unix.Open("/proc/"+strconv.Itoa(e.thread())+"/root", unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
+	fd, err := unix.Open(procPath(e.thread(), "root"), unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return -1, err
 	}
+	if s.roots >= maxRoots {
+		for _, p := range s.order {
+			s.closeRoot(p)
+		}
+	}
+	s.roots++
 	e.p.root = fd
 	return fd, nil
-}
-
-// lookUp resolves name below root as if root were the root directory: absolute
-// links and ".." stay inside.
-func lookUp(root int, name string, follow bool) (int, unix.Errno) {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
-	if !follow {
-		how.Flags |= unix.O_NOFOLLOW
-	}
-	for {
-		fd, err := unix.Openat2(root, name, &how)
-		var errno unix.Errno
-		switch {
-		case err == nil:
-			return fd, 0
-		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-			continue // a rename raced with ".."
-		case errors.As(err, &errno):
-			return -1, errno
-		}
-		return -1, unix.EIO
-	}
 }
 
 // maxLinks bounds how many symlinks one path may go through, as in the kernel.
 const maxLinks = 40
 
-// parentPath names an object that does not exist: by its resolved parent, or
-// where that does not exist either, by the deepest directory that does. Dangling
-// symlinks are followed to where they point, because that is what the caller
-// asked for.
-func (s *Supervisor) parentPath(root int, full string, follow bool) string {
-	for range maxLinks {
-		dir, last := path.Split(strings.TrimRight(full, "/"))
-		if last == "" || last == "." || last == ".." {
-			return path.Clean(full)
-		}
-		fd, errno := lookUp(root, dir, true)
-		if errno != 0 {
-			if dir = path.Clean(dir); dir == "/" {
-				return path.Clean(full)
-			}
-			return path.Join(s.parentPath(root, dir, true), last)
-		}
-		name := path.Join(descriptorPath(fd), last)
-		target := make([]byte, maxPath)
-		n, err := unix.Readlinkat(fd, last, target)
-		unix.Close(fd)
-		if err != nil || n <= 0 || !follow {
-			return name
-		}
-		if full = string(target[:n]); !path.IsAbs(full) {
-			full = path.Join(path.Dir(name), full)
+// walk follows one path as the kernel does for the caller, which the kernel
+// cannot do for the supervisor: /proc/self is another process there, and magic
+// links cannot be followed below a given root.
+type walk struct {
+	root   int // where absolute names and links start, and ".." stops
+	at     int // where the name starts; not closed
+	inside int // what /proc/self means
+	thread int // the calling thread, outside
+	follow bool
+	how    uint64
+}
+
+// find tries without any symlink first, which is what most names are.
+func (w walk) find(name string) location {
+	if w.how != 0 {
+		if errno := w.forbidden(name); errno != 0 {
+			return nowhere(path.Join(descriptorPath(w.at), name), errno)
 		}
 	}
-	return path.Clean(full)
+	if w.how == 0 && (w.at == w.root || !slices.Contains(strings.Split(name, "/"), "..")) {
+		fd, errno := w.plain(name, w.follow)
+		switch {
+		case errno == 0:
+			return found(fd, slashed(name))
+		case errno == unix.ENOENT:
+			if l, ok := w.missing(name); ok {
+				return l
+			}
+		case errno == unix.ELOOP && w.at == w.root:
+			if l, ok := w.linked(name); ok {
+				return l
+			}
+		}
+	}
+	return w.slowly(name)
+}
+
+// linked lets the kernel follow symlinks. It does not follow magic ones below a
+// given root, and what it finds through /proc/self of the wrong process is on
+// /proc too.
+func (w walk) linked(name string) (location, bool) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
+	if !w.follow {
+		how.Flags |= unix.O_NOFOLLOW
+	}
+	fd, errno := openPath(w.root, name, how)
+	if errno != 0 {
+		return location{}, false
+	}
+	if onProc, _ := procfs(fd); onProc {
+		unix.Close(fd)
+		return location{}, false
+	}
+	return found(fd, slashed(name)), true
+}
+
+// plain looks a name up that holds no symlink that has to be followed; else it
+// says ELOOP.
+func (w walk) plain(name string, follow bool) (int, unix.Errno) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	if w.at == w.root {
+		how.Resolve |= unix.RESOLVE_IN_ROOT
+	}
+	if !follow {
+		how.Flags |= unix.O_NOFOLLOW
+	}
+	return openPath(w.at, name, how)
+}
+
+// missing names what does not exist in a directory that does.
+func (w walk) missing(name string) (location, bool) {
+	dir, last := splitLast(name)
+	if last == "" || last == "." || last == ".." {
+		return location{}, false
+	}
+	parent, errno := w.plain(dir, true)
+	if errno != 0 {
+		return location{}, false
+	}
+	l := nowhere(path.Join(descriptorPath(parent), last), unix.ENOENT)
+	l.parent, l.slash = parent, slashed(name)
+	return l, true
+}
+
+// slashed tells whether a name ends in a slash that asks for a directory.
+func slashed(name string) bool {
+	_, last := splitLast(name)
+	return strings.HasSuffix(name, "/") && last != "" && last != "." && last != ".."
+}
+
+// splitLast cuts a name before its last component.
+func splitLast(name string) (dir, last string) {
+	dir, last = path.Split(strings.TrimRight(name, "/"))
+	if dir == "" {
+		dir = "."
+	}
+	return dir, last
+}
+
+// resolveCached is RESOLVE_CACHED (linux/openat2.h, 5.12), which x/sys lacks.
+const resolveCached = 0x20
+
+// forbidden asks the kernel what the resolve flags of openat2 forbid.
+func (w walk) forbidden(name string) unix.Errno {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: w.how &^ resolveCached}
+	if !w.follow {
+		how.Flags |= unix.O_NOFOLLOW
+	}
+	if w.at == w.root && w.how&unix.RESOLVE_IN_ROOT == 0 {
+		name = "." + name // absolute, in the caller's root
+	}
+	fd, errno := openPath(w.at, name, how)
+	if errno == 0 {
+		unix.Close(fd)
+	}
+	if errno == unix.EXDEV || errno == unix.ELOOP || errno == unix.EINVAL {
+		return errno
+	}
+	return 0
+}
+
+// slowly goes component by component.
+func (w walk) slowly(name string) location {
+	at, errno := duplicate(w.at)
+	if errno != 0 {
+		return nowhere(name, errno)
+	}
+	if name[0] == '/' {
+		if at, errno = w.step(at, w.root, "."); errno != 0 {
+			return nowhere(name, errno)
+		}
+	}
+	rest := name
+	for links := 0; ; {
+		var component string
+		component, rest = firstOf(rest)
+		if component == "" {
+			return found(at, slashed(name))
+		}
+		slash := rest != ""
+		last := strings.Trim(rest, "/") == ""
+		next, errno := w.enter(at, component)
+		if errno == unix.ELOOP && last && !slash && !w.follow {
+			next, errno = openPath(at, component, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW})
+		} else if errno == unix.ELOOP && links < maxLinks {
+			links++
+			var text string
+			if next, text, errno = w.link(at, component); errno == 0 && text != "" {
+				rest = text + "/" + rest
+				if last && !slash {
+					rest = text
+				}
+			}
+		}
+		if errno != 0 {
+			l := nowhere(path.Join(descriptorPath(at), component, rest), errno)
+			if last && errno == unix.ENOENT {
+				l.parent, l.slash = at, slash
+			} else {
+				unix.Close(at)
+			}
+			return l
+		}
+		unix.Close(at)
+		at = next
+	}
+}
+
+// firstOf cuts the first component off.
+func firstOf(name string) (component, rest string) {
+	name = strings.TrimLeft(name, "/")
+	if i := strings.IndexByte(name, '/'); i >= 0 {
+		return name[:i], name[i:]
+	}
+	return name, ""
+}
+
+// enter opens one component; a symlink is ELOOP.
+func (w walk) enter(at int, component string) (int, unix.Errno) {
+	if component == ".." && sameObject(at, w.root) {
+		component = "."
+	}
+	return openPath(at, component, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+}
+
+// step replaces one descriptor by another.
+func (w walk) step(old, from int, component string) (int, unix.Errno) {
+	next, errno := w.enter(from, component)
+	unix.Close(old)
+	return next, errno
+}
+
+// procRootInode is the inode number of the root of every procfs (PROC_ROOT_INO).
+const procRootInode = 1
+
+// link follows one symlink: to where it starts and the text to go on with, or
+// for a magic link of /proc, which is no text, to the object itself.
+func (w walk) link(at int, component string) (next int, text string, errno unix.Errno) {
+	if onProc, top := procfs(at); onProc && !top {
+		next, errno = openPath(at, component, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
+		return next, "", errno
+	} else if onProc && component == "self" {
+		text = strconv.Itoa(w.inside)
+	} else if onProc && component == "thread-self" {
+		text = strconv.Itoa(w.inside) + "/task/" + threadInside(w.thread)
+	} else {
+		buf := make([]byte, maxPath)
+		n, err := unix.Readlinkat(at, component, buf)
+		if err != nil {
+			return -1, "", errnoOf(err)
+		}
+		text = string(buf[:n])
+	}
+	from := at
+	if strings.HasPrefix(text, "/") {
+		from = w.root
+	}
+	next, errno = duplicate(from)
+	return next, text, errno
+}
+
+// threadInside is a thread's number in its own pid namespace.
+func threadInside(thread int) string {
+	status, err := os.ReadFile(procPath(thread, "status"))
+	if err != nil {
+		return ""
+	}
+	_, numbers, _ := strings.Cut(string(status), "\nNSpid:")
+	numbers, _, _ = strings.Cut(numbers, "\n")
+	if fields := strings.Fields(numbers); len(fields) > 0 {
+		return fields[len(fields)-1]
+	}
+	return ""
+}
+
+// procfs tells whether a directory is on a procfs, and whether it is its root.
+func procfs(fd int) (onProc, top bool) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.PROC_SUPER_MAGIC {
+		return false, false
+	}
+	var stat unix.Stat_t
+	return true, unix.Fstat(fd, &stat) == nil && stat.Ino == procRootInode
+}
+
+func sameObject(a, b int) bool {
+	var x, y unix.Stat_t
+	return unix.Fstat(a, &x) == nil && unix.Fstat(b, &y) == nil && x.Dev == y.Dev && x.Ino == y.Ino
+}
+
+func duplicate(fd int) (int, unix.Errno) {
+	next, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	return next, errnoOf(err)
+}
+
+// found is the location of an object; it owns fd.
+func found(fd int, slash bool) location {
+	l := location{fd: fd, path: descriptorPath(fd), slash: slash}
+	if err := unix.Fstat(fd, &l.stat); err != nil {
+		l.close()
+		return nowhere(l.path, unix.EIO)
+	}
+	if slash && l.stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		l.close()
+		l = nowhere(l.path, unix.ENOTDIR)
+		l.slash = true
+	}
+	return l
+}
+
+func openPath(at int, name string, how unix.OpenHow) (int, unix.Errno) {
+	for {
+		fd, err := unix.Openat2(at, name, &how)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			continue // a rename raced with ".."
+		}
+		return fd, errnoOf(err)
+	}
+}
+
+// errnoOf is the errno of an error, 0 for none.
+func errnoOf(err error) unix.Errno {
+	var errno unix.Errno
+	if err != nil && !errors.As(err, &errno) {
+		return unix.EIO
+	}
+	return errno
 }
 
 // descriptorPath is the path of one of the supervisor's own descriptors; for an
@@ -156,58 +418,6 @@ func descriptorPath(fd int) string {
 		return ""
 	}
 	return name
-}
-
-// ownNames replaces the names of /proc and /dev that mean the caller itself:
-// the supervisor, which resolves for it, is another process.
-func ownNames(name string, pid int) string {
-	if !strings.HasPrefix(name, "/proc/") && !strings.HasPrefix(name, "/dev/") && name != "/etc/mtab" {
-		return name
-	}
-	self := "/proc/" + strconv.Itoa(pid)
-	for _, r := range [...][2]string{
-		{"/proc/self", self}, {"/proc/thread-self", self}, {"/proc/mounts", self + "/mounts"},
-		{"/etc/mtab", self + "/mounts"}, {"/proc/net", self + "/net"}, {"/dev/fd", self + "/fd"},
-		{"/dev/stdin", self + "/fd/0"}, {"/dev/stdout", self + "/fd/1"}, {"/dev/stderr", self + "/fd/2"},
-	} {
-		if rest, ok := strings.CutPrefix(name, r[0]); ok && (rest == "" || rest[0] == '/') {
-			return r[1] + rest
-		}
-	}
-	return name
-}
-
-// magic follows the first magic link (cwd, root, exe, fd/N) of a /proc path.
-func magic(root int, name string, follow bool) (string, bool) {
-	parts := strings.Split(name, "/")
-	if len(parts) < 4 || parts[1] != "proc" {
-		return "", false
-	}
-	if _, err := strconv.Atoi(parts[2]); err != nil {
-		return "", false
-	}
-	at := 3
-	if len(parts) > 5 && parts[3] == "task" {
-		at = 5
-	}
-	switch parts[at] {
-	case "cwd", "root", "exe":
-	case "fd":
-		if at++; at >= len(parts) {
-			return "", false
-		}
-	default:
-		return "", false
-	}
-	if at == len(parts)-1 && !follow {
-		return "", false
-	}
-	buf := make([]byte, maxPath)
-	n, err := unix.Readlinkat(root, strings.Join(parts[1:at+1], "/"), buf)
-	if err != nil || n == 0 || buf[0] != '/' {
-		return "", false // gone, or a pipe, socket or anonymous object
-	}
-	return path.Join(append([]string{string(buf[:n])}, parts[at+1:]...)...), true
 }
 
 // access asks whether the object may be used so, with the effective rights of
@@ -221,17 +431,33 @@ func access(fd int, mode uint32) unix.Errno {
 	return 0
 }
 
-// accessParent asks whether entries of the directory of the absolute path may be
-// made or removed.
-func (s *Supervisor) accessParent(e *event, name string) unix.Errno {
-	root, err := s.rootOf(e)
-	if err != nil {
-		return unix.EIO
+// mountOf identifies the mount of an object, 0 when the kernel does not tell.
+func mountOf(fd int) uint64 {
+	var stat unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat) != nil || stat.Mask&unix.STATX_MNT_ID == 0 {
+		return 0
 	}
-	fd, errno := lookUp(root, path.Dir(name), true)
-	if errno != 0 {
-		return errno
+	return stat.Mnt_id
+}
+
+// acrossMounts tells whether an object and the place of a new name for it are on
+// different mounts, which the kernel refuses with EXDEV.
+func acrossMounts(source, target location) bool {
+	at := target.fd
+	if at < 0 {
+		at = target.parent
 	}
-	defer unix.Close(fd)
-	return access(fd, unix.W_OK|unix.X_OK)
+	return source.fd >= 0 && at > 0 && mountOf(source.fd) != mountOf(at)
+}
+
+// accessParent asks whether entries may be made or removed in the directory of
+// the name.
+func (s *Supervisor) accessParent(e *event, dirfd int32, name string) unix.Errno {
+	dir, _ := splitLast(name)
+	l := s.resolve(e, dirfd, dir, true)
+	defer l.close()
+	if l.errno != 0 {
+		return l.errno
+	}
+	return access(l.fd, unix.W_OK|unix.X_OK)
 }

@@ -63,10 +63,14 @@ type Supervisor struct {
 	processes map[identity]*process
 	live      int // processes that have not ended
 	launcher  int // thread id of a launcher that has not run the command yet
+	depth     int // of the run's own pid namespace, as an index of NStgid in proc(5)
 	awaiting  bool
 
 	mu      sync.Mutex // guards command and exit codes
 	command *process   // the one attached last
+
+	roots  int // root directories kept open
+	forked int // forks announced
 
 	buffer   []byte
 	events   int
@@ -227,7 +231,7 @@ func (s *Supervisor) dispatch(e *event) {
 	if s.CommandPID() == 0 {
 		s.setCommand(e.p)
 	}
-	s.settleExec(e.p, e.thread())
+	s.settleExecs(e.p, e.thread())
 	if e.arch != auditArch || uint32(e.nr)&x32Bit != 0 {
 		s.onForeign(e)
 		return
@@ -252,6 +256,9 @@ func (s *Supervisor) isLauncher(e *event) bool {
 	}
 	if s.launcher == 0 {
 		s.launcher = e.thread()
+		if st, err := readStatus(s.launcher, maxDepth); err == nil {
+			s.depth = st.depth
+		}
 	}
 	if e.nr != unix.SYS_EXECVE {
 		return true
@@ -281,7 +288,7 @@ func (s *Supervisor) reachLimit(name string, value int, unit string) {
 // open(path), which returns a regular file or an error.
 func (s *Supervisor) Finish(open func(path string) (int, error)) ([]evidence.Process, evidence.Coverage) {
 	for _, p := range s.order {
-		s.settleExec(p, 0)
+		s.settleExecs(p, 0)
 		s.hashWritten(p, open)
 		s.closeRoot(p)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -139,6 +140,34 @@ func mountProc(root string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return protectProc(target)
+}
+
+// protectProc makes read-only what in /proc belongs to the whole machine. The
+// user id 0 of the host keeps the owner's rights there without any capability,
+// and among it are settings such as the program that the kernel starts, outside,
+// for every crash.
+func protectProc(proc string) error {
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return fmt.Errorf("list /proc: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err == nil || e.Type()&os.ModeSymlink != 0 {
+			continue // a process, or a link to one
+		}
+		info, err := e.Info()
+		if err != nil {
+			return fmt.Errorf("look at /proc/%s: %w", e.Name(), err)
+		}
+		if !e.IsDir() && info.Mode()&0o222 == 0 {
+			continue
+		}
+		name := filepath.Join(proc, e.Name())
+		if err := bind(Bind{Source: name, Target: name}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
