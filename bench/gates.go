@@ -86,7 +86,7 @@ func measureVerify(ctx context.Context, w *world, r *report) error {
 			return err
 		}
 	}
-	took, err := w.repeat(ctx, command{args: []string{w.binary, "verify", "--quiet", "--trust-embedded", plain}})
+	took, err := w.repeat(ctx, command{args: []string{w.binary, "verify", "--trust-embedded", plain}})
 	if err != nil {
 		return err
 	}
