@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,7 +46,7 @@ func measureCheck(ctx context.Context, s settings, r *report) error {
 	return nil
 }
 
-func compareCheck(ctx context.Context, s settings, r *report, name, module string, arguments []string) error {
+func compareCheck(ctx context.Context, s settings, r *report, name, module string, arguments []string) (err error) {
 	phases := map[string][]float64{}
 	checking := func(further ...string) func(*world) ([]command, error) {
 		return one(func(w *world) command { return w.check(w.path("evidence"), append(further, arguments...)...) })
@@ -54,7 +55,7 @@ func compareCheck(ctx context.Context, s settings, r *report, name, module strin
 	if err != nil {
 		return err
 	}
-	defer kept.remove()
+	defer func() { err = errors.Join(err, kept.remove()) }()
 	all, err := compare(ctx, s, workload{name: name, sides: []side{
 		{name: "plain: environment, install, two imports", commands: func(w *world) ([]command, error) {
 			return []command{w.venv(), w.install(arguments...), w.importing(module), w.importing(module, "CI=true")}, nil

@@ -13,12 +13,12 @@ import (
 
 // measureEmpty measures a command that does nothing: what is added whatever the
 // command is.
-func measureEmpty(ctx context.Context, s settings, r *report) error {
+func measureEmpty(ctx context.Context, s settings, r *report) (err error) {
 	w, err := newWorld(s)
 	if err != nil {
 		return err
 	}
-	defer w.remove()
+	defer func() { err = errors.Join(err, w.remove()) }()
 	nothing, err := exec.LookPath("true")
 	if err != nil {
 		return fmt.Errorf("find a command that does nothing: %w", err)

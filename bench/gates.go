@@ -25,12 +25,12 @@ const (
 const megabyte = 1e6
 
 // measureGates measures what has an absolute bound.
-func measureGates(ctx context.Context, s settings, r *report) error {
+func measureGates(ctx context.Context, s settings, r *report) (err error) {
 	w, err := newWorld(s)
 	if err != nil {
 		return err
 	}
-	defer w.remove()
+	defer func() { err = errors.Join(err, w.remove()) }()
 	steps := []struct {
 		name    string
 		measure func(context.Context, *world, *report) error
@@ -109,7 +109,7 @@ func measureVerify(ctx context.Context, w *world, r *report) error {
 // sizes is the size of all files of a directory, and of the Sigstore bundles
 // among them, in bytes.
 func sizes(dir string) (all, bundles int64, err error) {
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
