@@ -55,7 +55,7 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 		}
 	}
 	if err := errors.Join(
-		directory.Write(store.PolicyFile, j.Policy),
+		directory.WriteSigned(store.PolicyFile, j.Policy),
 		directory.Write(store.FunctionaryFile, j.Key.Public().PEM()),
 	); err != nil {
 		return nil, err

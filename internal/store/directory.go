@@ -76,22 +76,15 @@ func (d Directory) WriteCollection(step string, e attestation.Envelope) (string,
 	if err != nil {
 		return "", err
 	}
-	if err := d.signed(BundleFile(step), bundle); err != nil {
+	if err := d.WriteSigned(BundleFile(step), bundle); err != nil {
 		return "", err
 	}
-	return filepath.Join(d.path, StepFile(step)), d.signed(StepFile(step), envelope)
+	return filepath.Join(d.path, StepFile(step)), d.WriteSigned(StepFile(step), envelope)
 }
 
-// WriteEnvelope writes a signed document under name, e.g. [PolicyFile].
-func (d Directory) WriteEnvelope(name string, e attestation.Envelope) error {
-	data, err := e.Marshal()
-	if err != nil {
-		return err
-	}
-	return d.signed(name, data)
-}
-
-func (d Directory) signed(name string, data []byte) error {
+// WriteSigned writes a signed document that is marshalled already, compressed
+// where the directory is.
+func (d Directory) WriteSigned(name string, data []byte) error {
 	if d.compress {
 		var err error
 		if data, err = attestation.Compress(data); err != nil {

@@ -79,7 +79,11 @@ func TestDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.WriteEnvelope(store.PolicyFile, env); err != nil {
+		signed, err := env.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.WriteSigned(store.PolicyFile, signed); err != nil {
 			t.Fatal(err)
 		}
 		if wrote, err := d.Export(c, "sbom", store.SBOMFile); err != nil || !wrote {
