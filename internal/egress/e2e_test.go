@@ -15,9 +15,9 @@ import (
 	"pip-witness/internal/interpreter"
 )
 
-// TestRealPip downloads two real projects, once directly and once through the
+// TestE2ERealPip downloads two real projects, once directly and once through the
 // gateway, with the user's own pip and index, and compares the files.
-func TestRealPip(t *testing.T) {
+func TestE2ERealPip(t *testing.T) {
 	if os.Getenv("PIP_WITNESS_E2E") != "1" {
 		t.Skip("needs PIP_WITNESS_E2E=1: it uses the configured package index")
 	}

@@ -12,10 +12,10 @@ import (
 	"pip-witness/internal/pypi"
 )
 
-// TestIndexPackages installs well-known packages from the configured index and
+// TestE2EIndexPackages installs well-known packages from the configured index and
 // compares everything with the installer's own listing, with packaging and with
 // strict validators. It needs the index: PIP_WITNESS_E2E=1.
-func TestIndexPackages(t *testing.T) {
+func TestE2EIndexPackages(t *testing.T) {
 	if os.Getenv("PIP_WITNESS_E2E") != "1" {
 		t.Skip("needs the package index: set PIP_WITNESS_E2E=1")
 	}
