@@ -302,7 +302,7 @@ func (s *Supervisor) Finish(open func(path string) (int, error)) ([]evidence.Pro
 
 func (s *Supervisor) coverage() evidence.Coverage {
 	c := evidence.Coverage{
-		Backend: "seccomp-notify", Architecture: architecture, Kernel: kernelRelease(),
+		Backend: string(Notify), Architecture: architecture, Kernel: kernelRelease(),
 		NotTrapped: notTrapped[:], Losses: s.losses, Limits: s.limits, Refusals: s.refusals, Events: s.events,
 	}
 	if c.Limits == nil {
