@@ -175,6 +175,7 @@ type Connection struct {
 	Port      int       `json:"port,omitempty"`
 	Type      string    `json:"type,omitempty"` // SOCK_STREAM, SOCK_DGRAM, …; empty when unknown
 	FD        int       `json:"fd"`
+	Errno     string    `json:"errno,omitempty"`
 	Hostname  string    `json:"hostname,omitempty"`
 	Count     int       `json:"count,omitempty"` // > 1 when identical calls were merged
 	Timestamp time.Time `json:"timestamp"`

@@ -85,7 +85,7 @@ func TestNames(t *testing.T) {
 		{typeName(unix.SOCK_STREAM), "SOCK_STREAM"}, {typeName(unix.SOCK_PACKET), "SOCK_PACKET"},
 		{typeName(7), "SOCK_7"}, {typeName(-1), "SOCK_-1"}, {typeName(4), "SOCK_4"},
 		{errnoName(0), ""}, {errnoName(unix.ENOENT), "ENOENT"},
-		{nodeKind(unix.S_IFIFO | 0o644), "fifo"}, {nodeKind(0o644), "file"},
+		{entryKind(unix.S_IFIFO | 0o644), "fifo"}, {entryKind(0o644), "file"},
 		{prctlName(unix.PR_SET_DUMPABLE), "PR_SET_DUMPABLE"}, {prctlName(unix.PR_GET_NAME), ""},
 	} {
 		if c.got != c.want {

@@ -17,7 +17,7 @@ func (s *Supervisor) onEvent(e *event) {
 	detail := ""
 	switch e.name {
 	case "chroot", "unshare", "setns", "pivot_root", "mount":
-		s.closeRoot(e.p)
+		s.closeFiles(e.p)
 	case "mmap":
 		detail = "writable and executable"
 		if e.args[2]&unix.PROT_WRITE == 0 {
@@ -30,13 +30,29 @@ func (s *Supervisor) onEvent(e *event) {
 		return
 	case "kill":
 		detail = fmt.Sprintf("pid %d signal %d", int32(e.args[0]), int32(e.args[1]))
-	case "ptrace":
-		detail = fmt.Sprintf("request %d pid %d", int32(e.args[0]), int32(e.args[1]))
-	case "process_vm_readv", "process_vm_writev":
+	case "process_vm_readv":
 		detail = fmt.Sprintf("pid %d", int32(e.args[0]))
 	case "seccomp":
 		detail = fmt.Sprintf("operation %d flags %#x", e.args[0], e.args[1])
 	}
+	s.addEvent(e, evidence.SyscallEvent{Detail: detail, Args: append([]uint64(nil), e.args[:]...)})
+}
+
+// onInvasion records calls that give somebody else a way into the memory of a
+// process: a tracer, a writer, or for asynchronous reads the kernel.
+func (s *Supervisor) onInvasion(e *event) {
+	pid, detail := 0, ""
+	switch e.name {
+	case "ptrace":
+		detail = fmt.Sprintf("request %d pid %d", int32(e.args[0]), int32(e.args[1]))
+		if e.args[0] != unix.PTRACE_TRACEME {
+			pid = int(int32(e.args[1]))
+		}
+	case "process_vm_writev":
+		pid = int(int32(e.args[0]))
+		detail = fmt.Sprintf("pid %d", pid)
+	}
+	s.invaded(e, pid)
 	s.addEvent(e, evidence.SyscallEvent{Detail: detail, Args: append([]uint64(nil), e.args[:]...)})
 }
 
@@ -55,7 +71,8 @@ func (s *Supervisor) addEvent(e *event, ev evidence.SyscallEvent) {
 
 // onRefused refuses calls that a traced process may not make at all: a ring
 // would do file and network operations that no filter sees, a handle opens a
-// file without any path.
+// file without any path, and who handles the faults of a page decides how long
+// its reader waits and what it reads.
 func (s *Supervisor) onRefused(e *event) {
 	errno := unix.EPERM
 	if e.name == "io_uring_setup" {
@@ -94,6 +111,11 @@ func (s *Supervisor) onPrctl(e *event) {
 			detail += " main thread"
 		}
 	}
+	if e.args[0] == unix.PR_SET_MM {
+		// The layout of the address space is what tells one image from the next.
+		s.refuse(e, unix.EPERM, detail)
+		return
+	}
 	s.addEvent(e, evidence.SyscallEvent{Detail: detail, Args: []uint64{e.args[0], e.args[1]}})
 }
 
@@ -114,7 +136,7 @@ func (s *Supervisor) onPathEvent(e *event) {
 	}
 	l := s.resolve(e, unix.AT_FDCWD, name, true)
 	l.close()
-	s.closeRoot(e.p)
+	s.closeFiles(e.p)
 	s.addEvent(e, evidence.SyscallEvent{Path: l.path})
 }
 
@@ -130,7 +152,7 @@ func (s *Supervisor) onMount(e *event) {
 		}
 		*to = text
 	}
-	s.closeRoot(e.p)
+	s.closeFiles(e.p)
 	s.addEvent(e, ev)
 }
 

@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"io"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -11,10 +13,13 @@ import (
 // pendingExec is an exec that was let through and whose result is not seen yet:
 // it shows at the next call of the process.
 type pendingExec struct {
-	index  int // of record.Execs
-	argv   []string
-	thread int    // the caller
-	mark   string // of the image before
+	index   int // of record.Execs
+	argv    []string
+	thread  int    // the caller
+	mark    string // of the image before
+	name    string // as it was asked for
+	exposed bool   // another program may have been run than the one that was looked up
+	script  bool
 }
 
 func (s *Supervisor) onExecve(e *event) {
@@ -22,7 +27,7 @@ func (s *Supervisor) onExecve(e *event) {
 	if !ok {
 		return
 	}
-	s.exec(e, s.resolve(e, unix.AT_FDCWD, name, true), e.args[1])
+	s.exec(e, name, s.resolve(e, unix.AT_FDCWD, name, true), e.args[1])
 }
 
 func (s *Supervisor) onExecveat(e *event) {
@@ -30,13 +35,14 @@ func (s *Supervisor) onExecveat(e *event) {
 	if !ok {
 		return
 	}
+	name, _ := s.text(e, e.args[1], maxPath) // read before
 	if l.byNumber {
 		s.addEvent(e, evidence.SyscallEvent{Detail: "program by descriptor", Path: l.path})
 	}
-	s.exec(e, l, e.args[2])
+	s.exec(e, name, l, e.args[2])
 }
 
-func (s *Supervisor) exec(e *event, l location, argv uint64) {
+func (s *Supervisor) exec(e *event, name string, l location, argv uint64) {
 	defer l.close()
 	args, ok := s.vector(e, argv)
 	if !ok {
@@ -60,8 +66,24 @@ func (s *Supervisor) exec(e *event, l location, argv uint64) {
 	}
 	p.execs = append(p.execs, program)
 	if errno == 0 {
-		p.pending = append(p.pending, pendingExec{len(p.record.Execs) - 1, args, e.thread(), imageMark(p.id.pid)})
+		x := pendingExec{index: len(p.record.Execs) - 1, argv: args, thread: e.thread(), mark: imageMark(p.id.pid), name: name}
+		if x.exposed = s.exposed(e); x.exposed {
+			x.script = isScript(l.fd)
+		}
+		p.pending = append(p.pending, x)
 	}
+}
+
+// isScript tells whether a program begins with the line of an interpreter.
+func isScript(fd int) bool {
+	f, err := os.Open(selfDescriptor(fd))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var start [2]byte
+	_, err = io.ReadFull(f, start[:])
+	return err == nil && string(start[:]) == "#!"
 }
 
 func foretellExec(l location) unix.Errno {
@@ -125,9 +147,14 @@ func (p *process) executed(im image) int {
 
 // newImage records the image that a process runs from now on.
 func (s *Supervisor) newImage(p *process, from pendingExec, thread int, im image) {
+	if from.exposed && thread != 0 && !from.became(im, p.record.Execs[from.index].Program) {
+		p.record.Execs[from.index].Program = im.exe
+		p.execs[from.index] = s.digestOfImage(p, thread, im.exe)
+	}
 	attempt := p.record.Execs[from.index]
 	p.pending = nil
-	s.closeRoot(p) // the new image may have been run from another root
+	s.closeFiles(p) // the new image may have been run from another root
+	p.space, p.lends = &space{}, false
 	s.forgetThreads(p)
 	p.record.Program, p.record.Comm = attempt.Program, im.comm
 	p.args, p.record.Args = im.args, s.options.Redact(im.args)
@@ -135,6 +162,15 @@ func (s *Supervisor) newImage(p *process, from pendingExec, thread int, im image
 	p.record.Environ = s.options.RedactEnviron(im.environ)
 	p.program = p.execs[from.index]
 	p.exe = s.digestOfImage(p, thread, im.exe)
+}
+
+// became tells whether the image is that of the program which was looked up: a
+// script shows as its interpreter with the script's name among the arguments.
+func (x pendingExec) became(im image, program string) bool {
+	if x.script {
+		return slices.Contains(im.args[min(1, len(im.args)):min(3, len(im.args))], x.name)
+	}
+	return im.exe == program
 }
 
 // digestOfImage is the digest of the mapped image, which for a script is its
@@ -157,12 +193,19 @@ func (s *Supervisor) digestOfImage(p *process, thread int, exe string) *digest {
 
 func (s *Supervisor) onFork(e *event) { s.fork(e, e.args[0]) }
 
+// onVfork is a fork whose child uses the parent's memory until its exec.
+func (s *Supervisor) onVfork(e *event) { s.fork(e, unix.CLONE_VM|unix.CLONE_VFORK) }
+
 // onClone3 reads the flags, the first word of struct clone_args.
 func (s *Supervisor) onClone3(e *event) {
 	flags, ok := s.words(e, e.args[0], 1)
-	if ok {
-		s.fork(e, flags[0])
+	if !ok {
+		return
 	}
+	if !e.p.space.shared && s.exposed(e) {
+		s.entangled = true // it may ask for something else
+	}
+	s.fork(e, flags[0])
 }
 
 // namespaceFlags are the clone flags that make new namespaces; chrome-like
@@ -171,9 +214,10 @@ const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
 func (s *Supervisor) fork(e *event, flags uint64) {
-	if e.name == "fork" || e.name == "vfork" {
+	if e.name == "fork" {
 		flags = 0
 	}
+	s.share(e, flags)
 	if flags&unix.CLONE_THREAD != 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -12,35 +13,65 @@ import (
 )
 
 func (s *Supervisor) onOpen(e *event) {
-	s.open(e, unix.AT_FDCWD, e.args[0], e.args[1], 0)
+	s.open(e, opening{dirfd: unix.AT_FDCWD, address: e.args[0], flags: e.args[1], mode: e.args[2]})
 }
 
 func (s *Supervisor) onOpenat(e *event) {
-	s.open(e, int32(e.args[0]), e.args[1], e.args[2], 0)
+	s.open(e, opening{dirfd: int32(e.args[0]), address: e.args[1], flags: e.args[2], mode: e.args[3]})
 }
 
 func (s *Supervisor) onCreat(e *event) {
-	s.open(e, unix.AT_FDCWD, e.args[0], unix.O_CREAT|unix.O_WRONLY|unix.O_TRUNC, 0)
+	s.open(e, opening{dirfd: unix.AT_FDCWD, address: e.args[0], flags: unix.O_CREAT | unix.O_WRONLY | unix.O_TRUNC, mode: e.args[1]})
 }
 
 func (s *Supervisor) onOpenat2(e *event) {
 	how, ok := s.words(e, e.args[2], 3) // struct open_how: flags, mode, resolve
 	if ok {
-		s.open(e, int32(e.args[0]), e.args[1], how[0], how[2])
+		s.open(e, opening{dirfd: int32(e.args[0]), address: e.args[1], flags: how[0], mode: how[1], how: how[2]})
 	}
 }
 
-// open records an open with the result that the file system foretells.
-func (s *Supervisor) open(e *event, dirfd int32, address, flags, how uint64) {
-	name, ok := s.text(e, address, maxPath)
-	if !ok {
+// opening is what an open asks for.
+type opening struct {
+	dirfd   int32
+	address uint64 // of the name
+	name    string
+	flags   uint64
+	mode    uint64 // of a file that is made
+	how     uint64 // resolve flags of openat2
+}
+
+func (o opening) has(flags uint64) bool { return o.flags&flags == flags }
+
+// lookup is how the kernel looks the name up.
+func (o opening) lookup() look {
+	return look{
+		follow: !o.has(unix.O_NOFOLLOW) && !o.has(unix.O_CREAT|unix.O_EXCL), how: o.how, parent: o.has(unix.O_CREAT),
+	}
+}
+
+// open records an open: with the result that the file system foretells, or, where
+// the name could be changed before the kernel reads it, by making it here.
+func (s *Supervisor) open(e *event, o opening) {
+	var ok bool
+	if o.name, ok = s.text(e, o.address, maxPath); !ok {
 		return
 	}
-	follow := flags&unix.O_NOFOLLOW == 0 && flags&(unix.O_CREAT|unix.O_EXCL) != unix.O_CREAT|unix.O_EXCL
-	l := s.resolveHow(e, dirfd, name, follow, how)
+	l := s.resolveAs(e, o.dirfd, o.name, o.lookup())
 	defer l.close()
-	errno, created := foretell(l, flags)
-	s.recordOpen(e, l, flags, errno, created)
+	if s.exposed(e) {
+		s.openFor(e, o, l)
+		return
+	}
+	errno, created := foretell(l, o.flags)
+	s.recordOpen(e, l, o.flags, result{errno: errno, created: created, truth: evidence.TruthEntry})
+}
+
+// result is what became of an open.
+type result struct {
+	errno   unix.Errno
+	created bool
+	truth   evidence.Truth
 }
 
 // foretell is the errno of an open, and whether it makes the file.
@@ -80,50 +111,59 @@ func foretellOpen(l location, flags uint64) unix.Errno {
 	case kind == unix.S_IFSOCK:
 		return unix.ENXIO
 	}
-	mode := map[uint64]uint32{unix.O_RDONLY: unix.R_OK, unix.O_WRONLY: unix.W_OK}[flags&unix.O_ACCMODE]
-	if mode == 0 {
-		mode = unix.R_OK | unix.W_OK
+	var mode uint32 = unix.R_OK | unix.W_OK
+	switch flags & unix.O_ACCMODE {
+	case unix.O_RDONLY:
+		mode = unix.R_OK
+	case unix.O_WRONLY:
+		mode = unix.W_OK
 	}
 	if flags&unix.O_TRUNC != 0 {
 		mode |= unix.W_OK
 	}
+	if mode == unix.R_OK && l.stat.Mode&unix.S_IRUSR != 0 && int(l.stat.Uid) == unix.Geteuid() {
+		return 0 // what most opens are: an owner needs no further look
+	}
 	return access(l.fd, mode)
 }
 
-func (s *Supervisor) recordOpen(e *event, l location, flags uint64, errno unix.Errno, created bool) {
+func (s *Supervisor) recordOpen(e *event, l location, flags uint64, r result) {
 	p := e.p
 	mode := openMode(l, flags)
-	s.addOpen(e, evidence.Open{
-		Path: l.path, Flags: flagText(flags), Mode: mode, Errno: errnoName(errno), Truth: evidence.TruthEntry, Timestamp: e.at,
-	})
-	if errno != 0 {
+	s.addOpen(e, openKey{l.path, flags, r.errno}, mode, r.truth)
+	if r.errno != 0 {
 		if _, seen := p.opened[l.path]; !seen && s.options.Watched(l.path) {
 			p.opened[l.path] = nil
 		}
 		return
 	}
 	if mode == "read" || mode == "readwrite" {
-		if _, seen := p.opened[l.path]; !created {
+		if _, seen := p.opened[l.path]; !r.created {
 			p.opened[l.path] = s.digests.of(l)
 		} else if !seen {
 			p.opened[l.path] = &digest{reason: "created"}
 		}
 	}
 	if (mode == "write" || mode == "readwrite") && flags&unix.O_TMPFILE != unix.O_TMPFILE {
-		s.addWrite(e, l.path, created)
+		s.addWrite(e, l.path, r.created)
+		s.opensMemory(e, l.path)
 	}
 }
 
-func (s *Supervisor) addOpen(e *event, o evidence.Open) {
-	key := openKey{o.Path, o.Flags, o.Errno}
+func (s *Supervisor) addOpen(e *event, key openKey, mode string, truth evidence.Truth) {
 	if i, seen := e.p.opens[key]; seen {
 		o := &e.p.record.FileOps.Opens[i]
 		o.Count = max(o.Count, 1) + 1
+		if truth == evidence.TruthEntry {
+			o.Truth = truth
+		}
 		return
 	}
 	s.records++
 	e.p.opens[key] = len(e.p.record.FileOps.Opens)
-	e.p.record.FileOps.Opens = append(e.p.record.FileOps.Opens, o)
+	e.p.record.FileOps.Opens = append(e.p.record.FileOps.Opens, evidence.Open{
+		Path: key.path, Flags: flagText(key.flags), Mode: mode, Errno: errnoName(key.errno), Truth: truth, Timestamp: e.at,
+	})
 }
 
 func (s *Supervisor) addWrite(e *event, path string, created bool) {
@@ -203,49 +243,48 @@ func errnoName(errno unix.Errno) string {
 	return unix.ErrnoName(errno)
 }
 
-// entry resolves the name of a directory entry that is about to be made, moved
-// or removed, without following it, and says why that would fail. want tells
-// whether the entry has to exist.
-func (s *Supervisor) entry(e *event, dirfd int32, address uint64, want bool) (location, unix.Errno, bool) {
+// Changes of directory entries are made here for the caller, always: it takes no
+// more look-ups than foretelling what would become of them, and the result is the
+// kernel's. The directory was resolved; the last component is the kernel's own to
+// look up, with the slashes that followed it.
+
+// entry reads a name and finds its place; a name that is empty is answered.
+func (s *Supervisor) entry(e *event, dirfd int32, address uint64) (place, bool) {
 	name, ok := s.text(e, address, maxPath)
 	if !ok {
-		return nowhere("", 0), 0, false
+		return place{directory: nowhere("", 0)}, false
 	}
-	l := s.resolve(e, dirfd, name, false)
-	errno := l.errno
-	switch {
-	case errno == 0 && !want:
-		errno = unix.EEXIST
-	case errno == 0:
-		errno = s.accessParent(e, dirfd, name)
-	case errno == unix.ENOENT && !want && l.parent > 0:
-		errno = access(l.parent, unix.W_OK|unix.X_OK)
-	}
-	return l, errno, true
+	return s.placeOf(e, dirfd, name), true
 }
+
+// ready is the error that keeps a change from being tried; else 0.
+func (p place) ready() unix.Errno { return p.directory.errno }
 
 func (s *Supervisor) onUnlink(e *event) { s.remove(e, unix.AT_FDCWD, e.args[0]) }
 
 func (s *Supervisor) onUnlinkat(e *event) { s.remove(e, int32(e.args[0]), e.args[1]) }
 
 func (s *Supervisor) remove(e *event, dirfd int32, address uint64) {
-	l, errno, ok := s.entry(e, dirfd, address, true)
+	p, ok := s.entry(e, dirfd, address)
 	if !ok {
 		return
 	}
-	defer l.close()
-	directory := e.name == "rmdir" || e.name == "unlinkat" && e.args[2]&unix.AT_REMOVEDIR != 0
-	if errno == 0 {
-		switch isDir := l.stat.Mode&unix.S_IFMT == unix.S_IFDIR; {
-		case directory && !isDir:
-			errno = unix.ENOTDIR
-		case !directory && isDir:
-			errno = unix.EISDIR
-		}
+	defer p.close()
+	flags := 0
+	switch e.name {
+	case "rmdir":
+		flags = unix.AT_REMOVEDIR
+	case "unlinkat":
+		flags = int(int32(e.args[2]))
 	}
+	errno := p.ready()
+	if errno == 0 {
+		errno = errnoOf(unix.Unlinkat(p.directory.fd, p.name, flags))
+	}
+	e.make(0, errno)
 	s.records++
 	ops := &e.p.record.FileOps
-	ops.Deletes = append(ops.Deletes, evidence.Delete{Path: l.path, Errno: errnoName(errno), Timestamp: e.at})
+	ops.Deletes = append(ops.Deletes, evidence.Delete{Path: p.path, Errno: errnoName(errno), Timestamp: e.at})
 }
 
 func (s *Supervisor) onRename(e *event) {
@@ -261,70 +300,70 @@ func (s *Supervisor) onRenameat(e *event) {
 }
 
 func (s *Supervisor) rename(e *event, fromFD int32, from uint64, toFD int32, to uint64, flags uint64) {
-	source, errno, ok := s.entry(e, fromFD, from, true)
+	source, ok := s.entry(e, fromFD, from)
+	if !ok {
+		return
+	}
 	defer source.close()
+	target, ok := s.entry(e, toFD, to)
 	if !ok {
 		return
 	}
-	target, blocked, ok := s.entry(e, toFD, to, flags&unix.RENAME_EXCHANGE != 0)
 	defer target.close()
-	if !ok {
-		return
+	errno := cmp.Or(source.ready(), target.ready())
+	if errno == 0 {
+		errno = errnoOf(unix.Renameat2(source.directory.fd, source.name, target.directory.fd, target.name, uint(uint32(flags))))
 	}
-	if blocked == unix.EEXIST && flags&unix.RENAME_NOREPLACE == 0 {
-		blocked = 0 // the target is replaced
-	}
-	isDir := func(l location) bool { return l.stat.Mode&unix.S_IFMT == unix.S_IFDIR }
-	switch {
-	case errno != 0:
-	case acrossMounts(source, target):
-		errno = unix.EXDEV
-	case blocked != 0:
-		errno = blocked
-	case target.fd < 0 || flags&unix.RENAME_EXCHANGE != 0:
-	case isDir(source) && !isDir(target):
-		errno = unix.ENOTDIR
-	case !isDir(source) && isDir(target):
-		errno = unix.EISDIR
-	}
+	e.make(0, errno)
 	s.records++
 	ops := &e.p.record.FileOps
 	ops.Renames = append(ops.Renames, evidence.Rename{OldPath: source.path, NewPath: target.path, Errno: errnoName(errno), Timestamp: e.at})
-	if errno == 0 && source.stat.Mode&unix.S_IFMT == unix.S_IFREG {
+	if errno == 0 && target.isRegular() {
 		e.p.written[target.path] = nil
 	}
 }
 
+// isRegular tells whether the entry is a regular file now.
+func (p place) isRegular() bool {
+	var stat unix.Stat_t
+	err := unix.Fstatat(p.directory.fd, p.name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG
+}
+
 func (s *Supervisor) onLink(e *event) {
-	s.link(e, unix.AT_FDCWD, e.args[0], unix.AT_FDCWD, e.args[1], false)
+	s.link(e, unix.AT_FDCWD, e.args[0], unix.AT_FDCWD, e.args[1], 0)
 }
 
 func (s *Supervisor) onLinkat(e *event) {
-	s.link(e, int32(e.args[0]), e.args[1], int32(e.args[2]), e.args[3], e.args[4]&unix.AT_SYMLINK_FOLLOW != 0)
+	s.link(e, int32(e.args[0]), e.args[1], int32(e.args[2]), e.args[3], e.args[4])
 }
 
-func (s *Supervisor) link(e *event, fromFD int32, from uint64, toFD int32, to uint64, follow bool) {
-	name, ok := s.text(e, from, maxPath)
+func (s *Supervisor) link(e *event, fromFD int32, from uint64, toFD int32, to, flags uint64) {
+	follow := unix.AT_SYMLINK_NOFOLLOW
+	if flags&unix.AT_SYMLINK_FOLLOW != 0 {
+		follow = 0
+	}
+	source, ok := s.object(e, fromFD, from, uint64(follow)|flags&unix.AT_EMPTY_PATH)
 	if !ok {
 		return
 	}
-	source := s.resolve(e, fromFD, name, follow)
 	defer source.close()
-	target, errno, ok := s.entry(e, toFD, to, false)
-	defer target.close()
+	target, ok := s.entry(e, toFD, to)
 	if !ok {
 		return
 	}
-	switch {
-	case source.errno != 0:
-		errno = source.errno
-	case errno == 0 && acrossMounts(source, target):
-		errno = unix.EXDEV
-	case errno == 0 && source.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
-		errno = unix.EPERM
+	defer target.close()
+	errno := cmp.Or(source.errno, target.ready())
+	if errno == 0 {
+		// By the name of the descriptor: linkat(2) takes that from everybody.
+		errno = errnoOf(unix.Linkat(unix.AT_FDCWD, selfDescriptor(source.fd), target.directory.fd, target.name, unix.AT_SYMLINK_FOLLOW))
 	}
+	e.make(0, errno)
 	s.addLink(e, evidence.Link{Target: source.path, Path: target.path, Errno: errnoName(errno), Timestamp: e.at})
 }
+
+// selfDescriptor names an open descriptor of the calling thread's process.
+func selfDescriptor(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 func (s *Supervisor) onSymlink(e *event) { s.symlink(e, unix.AT_FDCWD, e.args[0], e.args[1]) }
 
@@ -337,15 +376,17 @@ func (s *Supervisor) symlink(e *event, dirfd int32, text, at uint64) {
 	if !ok {
 		return
 	}
-	l, errno, ok := s.entry(e, dirfd, at, false)
-	defer l.close()
+	p, ok := s.entry(e, dirfd, at)
 	if !ok {
 		return
 	}
-	if errno == 0 && target == "" {
-		errno = unix.ENOENT
+	defer p.close()
+	errno := p.ready()
+	if errno == 0 {
+		errno = errnoOf(unix.Symlinkat(target, p.directory.fd, p.name))
 	}
-	s.addLink(e, evidence.Link{Target: target, Path: l.path, Symbolic: true, Errno: errnoName(errno), Timestamp: e.at})
+	e.make(0, errno)
+	s.addLink(e, evidence.Link{Target: target, Path: p.path, Symbolic: true, Errno: errnoName(errno), Timestamp: e.at})
 }
 
 func (s *Supervisor) addLink(e *event, l evidence.Link) {
@@ -366,9 +407,17 @@ func (s *Supervisor) onFchmodat(e *event) {
 func (s *Supervisor) chmod(e *event, dirfd int32, address, mode, flags uint64) {
 	l, ok := s.object(e, dirfd, address, flags)
 	defer l.close()
-	if ok {
-		s.addMode(e, l.path, mode, foretellAttributes(l))
+	if !ok {
+		return
 	}
+	errno := foretellAttributes(l)
+	if s.exposed(e) {
+		if errno = l.errno; errno == 0 {
+			errno = errnoOf(unix.Fchmodat(unix.AT_FDCWD, selfDescriptor(l.fd), uint32(mode&0o7777), 0))
+		}
+		e.make(0, errno)
+	}
+	s.addMode(e, l.path, mode, errno)
 }
 
 // foretellAttributes is the errno of a change of mode or owner: only the owner may
@@ -440,8 +489,15 @@ func (s *Supervisor) onFchownat(e *event) {
 func (s *Supervisor) chown(e *event, dirfd int32, address, uid, gid, flags uint64) {
 	l, ok := s.object(e, dirfd, address, flags)
 	defer l.close()
-	if ok {
-		s.addOwner(e, l, uid, gid)
+	if !ok {
+		return
+	}
+	errno := s.addOwner(e, l, uid, gid)
+	if s.exposed(e) {
+		if errno == 0 {
+			errno = errnoOf(unix.Fchownat(l.fd, "", int(int32(uid)), int(int32(gid)), unix.AT_EMPTY_PATH))
+		}
+		e.make(0, errno)
 	}
 }
 
@@ -451,7 +507,7 @@ func (s *Supervisor) onFchown(e *event) {
 	s.addOwner(e, l, e.args[1], e.args[2])
 }
 
-func (s *Supervisor) addOwner(e *event, l location, uid, gid uint64) {
+func (s *Supervisor) addOwner(e *event, l location, uid, gid uint64) unix.Errno {
 	errno := foretellAttributes(l)
 	if errno == 0 && int32(uid) != -1 && uint32(uid) != l.stat.Uid {
 		errno = unix.EPERM // needs CAP_CHOWN, which no traced process has
@@ -460,32 +516,50 @@ func (s *Supervisor) addOwner(e *event, l location, uid, gid uint64) {
 	owner := strconv.Itoa(int(int32(uid))) + ":" + strconv.Itoa(int(int32(gid)))
 	ops := &e.p.record.FileOps
 	ops.PermChanges = append(ops.PermChanges, evidence.PermChange{Path: l.path, Mode: owner, Errno: errnoName(errno), Timestamp: e.at})
+	return errno
 }
 
 func (s *Supervisor) onTruncate(e *event) {
 	l, ok := s.object(e, unix.AT_FDCWD, e.args[0], 0)
 	defer l.close()
-	if ok && l.errno == 0 && access(l.fd, unix.W_OK) == 0 {
+	if !ok {
+		return
+	}
+	errno := l.errno
+	if errno == 0 {
+		errno = access(l.fd, unix.W_OK)
+	}
+	if s.exposed(e) {
+		if errno == 0 {
+			errno = errnoOf(unix.Truncate(selfDescriptor(l.fd), int64(e.args[1])))
+		}
+		e.make(0, errno)
+	}
+	if errno == 0 {
 		s.addWrite(e, l.path, false)
 	}
 }
 
-func (s *Supervisor) onMkdir(e *event) { s.makeEntry(e, unix.AT_FDCWD, e.args[0], "directory", 0) }
+func (s *Supervisor) onMkdir(e *event) {
+	s.makeEntry(e, unix.AT_FDCWD, e.args[0], unix.S_IFDIR|e.args[1]&0o7777, 0)
+}
 
 func (s *Supervisor) onMkdirat(e *event) {
-	s.makeEntry(e, int32(e.args[0]), e.args[1], "directory", 0)
+	s.makeEntry(e, int32(e.args[0]), e.args[1], unix.S_IFDIR|e.args[2]&0o7777, 0)
 }
 
 func (s *Supervisor) onMknod(e *event) {
-	s.makeEntry(e, unix.AT_FDCWD, e.args[0], nodeKind(e.args[1]), e.args[2])
+	s.makeEntry(e, unix.AT_FDCWD, e.args[0], e.args[1]&0xffff, e.args[2])
 }
 
 func (s *Supervisor) onMknodat(e *event) {
-	s.makeEntry(e, int32(e.args[0]), e.args[1], nodeKind(e.args[2]), e.args[3])
+	s.makeEntry(e, int32(e.args[0]), e.args[1], e.args[2]&0xffff, e.args[3])
 }
 
-func nodeKind(mode uint64) string {
+func entryKind(mode uint64) string {
 	switch mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return "directory"
 	case unix.S_IFIFO:
 		return "fifo"
 	case unix.S_IFSOCK:
@@ -498,16 +572,26 @@ func nodeKind(mode uint64) string {
 	return "file"
 }
 
-func (s *Supervisor) makeEntry(e *event, dirfd int32, address uint64, kind string, device uint64) {
-	l, errno, ok := s.entry(e, dirfd, address, false)
-	defer l.close()
+func (s *Supervisor) makeEntry(e *event, dirfd int32, address, mode, device uint64) {
+	p, ok := s.entry(e, dirfd, address)
 	if !ok {
 		return
 	}
-	if errno == 0 && (kind == "block" || kind == "char" && uint32(device) != 0) { // char 0:0 is an overlay's whiteout
-		errno = unix.EPERM // needs CAP_MKNOD, which no traced process has
+	defer p.close()
+	errno := p.ready()
+	var mask uint64
+	if errno == 0 {
+		mask, errno = umask(e.thread())
 	}
+	switch isDirectory := e.name == "mkdir" || e.name == "mkdirat"; {
+	case errno != 0:
+	case isDirectory:
+		errno = errnoOf(unix.Mkdirat(p.directory.fd, p.name, uint32(mode&0o7777&^mask)))
+	default:
+		errno = errnoOf(unix.Mknodat(p.directory.fd, p.name, uint32(mode&^mask), int(uint32(device))))
+	}
+	e.make(0, errno)
 	s.records++
 	ops := &e.p.record.FileOps
-	ops.Dirs = append(ops.Dirs, evidence.Dir{Path: l.path, Kind: kind, Errno: errnoName(errno), Timestamp: e.at})
+	ops.Dirs = append(ops.Dirs, evidence.Dir{Path: p.path, Kind: entryKind(mode), Errno: errnoName(errno), Timestamp: e.at})
 }

@@ -111,7 +111,7 @@ func TestFilterConditions(t *testing.T) {
 		{"sendto with an address", unix.SYS_SENDTO, [6]uint64{4: 0x7fff0000}, trap},
 		{"sendto with an address above 4 GiB only", unix.SYS_SENDTO, [6]uint64{4: 1 << 32}, trap},
 		{"sendto without", unix.SYS_SENDTO, [6]uint64{3, 1, 1, 0, 0, 16}, pass},
-		{"thread", unix.SYS_CLONE, [6]uint64{unix.CLONE_THREAD | unix.CLONE_VM}, pass},
+		{"thread", unix.SYS_CLONE, [6]uint64{unix.CLONE_THREAD | unix.CLONE_VM}, trap},
 		{"process", unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_VFORK}, trap},
 		{"mapping of code", unix.SYS_MMAP, [6]uint64{2: rx, 3: file}, pass},
 		{"anonymous code", unix.SYS_MMAP, [6]uint64{2: rx, 3: anonymous}, trap},

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is foretold of an open is what the kernel then says to the same thread,
-// for every kind of file and many flags, under random names.
+// What is foretold of an open, and what an open made for the caller gives, is what
+// the kernel then says to the same thread, for every kind of file and many flags,
+// under random names.
 func TestForetellOpen(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	restore, err := yieldFileRights()
-	if err != nil {
+	if err := yieldRights(1 << unix.CAP_SYS_PTRACE); err != nil {
 		t.Fatal(err)
 	}
-	defer restore()
+	defer func() { _ = raiseRights(^uint32(0)) }() // what is permitted cannot be refused
 	dir := furnish(t)
 	s, e := here(t)
 	flags := []int{
@@ -58,11 +58,22 @@ func compare(t *testing.T, s *Supervisor, e *event, dir, name string, flags int)
 		t.Fatal(err)
 	}
 	flag := uint64(flags)
-	follow := flag&unix.O_NOFOLLOW == 0 && flag&(unix.O_CREAT|unix.O_EXCL) != unix.O_CREAT|unix.O_EXCL
-	l := s.resolve(e, unix.AT_FDCWD, name, follow)
+	o := opening{dirfd: unix.AT_FDCWD, name: name, flags: flag | unix.O_NONBLOCK, mode: 0o644}
+	l := s.resolveAs(e, unix.AT_FDCWD, name, o.lookup())
 	errno, created := foretell(l, flag)
 	path := l.path
+	made, instead, did := s.make(e, o, l)
 	l.close()
+	madePath := ""
+	if instead == 0 {
+		madePath = descriptorPath(made)
+		unix.Close(made)
+	}
+	if did {
+		if err := os.Remove(madePath); err != nil {
+			t.Errorf("open %q flags %#x for the caller: said to be created: %v", name, flags, err)
+		}
+	}
 	fd, err := unix.Open(name, flags|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o644)
 	got := errnoOf(err)
 	if got == unix.ENXIO && errno == 0 {
@@ -74,12 +85,15 @@ func compare(t *testing.T, s *Supervisor, e *event, dir, name string, flags int)
 	if got != errno {
 		t.Errorf("open %q flags %#x: foretold %v, the kernel said %v (path %q)", name, flags, errno, got, path)
 	}
+	if said := errnoOf(err); instead != said && (said != unix.EISDIR || instead != unix.ELOOP) {
+		t.Errorf("open %q flags %#x for the caller: %v, the kernel said %v", name, flags, instead, said)
+	}
 	if err != nil {
 		return
 	}
 	defer unix.Close(fd)
-	if real := descriptorPath(fd); real != path {
-		t.Errorf("open %q flags %#x: path %q, the kernel opened %q", name, flags, path, real)
+	if real := descriptorPath(fd); real != path || real != madePath {
+		t.Errorf("open %q flags %#x: path %q, for the caller %q, the kernel opened %q", name, flags, path, madePath, real)
 	}
 	if created {
 		if err := os.Remove(path); err != nil {
@@ -98,7 +112,7 @@ func here(t *testing.T) (*Supervisor, *event) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.digests.Close)
-	e := &event{name: "openat", p: &process{root: -1, inside: os.Getpid()}}
+	e := &event{name: "openat", p: &process{root: -1, pages: -1, inside: os.Getpid(), space: &space{}}, given: -1}
 	e.pid = uint32(unix.Gettid())
 	return s, e
 }

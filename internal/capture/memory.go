@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,12 +26,19 @@ const (
 func readMemory(thread int, address uint64, buf []byte) int {
 	page := uint64(os.Getpagesize())
 	first := page - address%page
-	remote := []unix.RemoteIovec{{Base: uintptr(address), Len: int(min(first, uint64(len(buf))))}}
+	if uint64(len(buf)) <= first {
+		return readPieces(thread, buf, []unix.RemoteIovec{{Base: uintptr(address), Len: len(buf)}})
+	}
+	remote := []unix.RemoteIovec{{Base: uintptr(address), Len: int(first)}}
 	for got := uint64(remote[0].Len); got < uint64(len(buf)); {
 		size := min(page, uint64(len(buf))-got)
 		remote = append(remote, unix.RemoteIovec{Base: uintptr(address + got), Len: int(size)})
 		got += size
 	}
+	return readPieces(thread, buf, remote)
+}
+
+func readPieces(thread int, buf []byte, remote []unix.RemoteIovec) int {
 	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
 	n, err := unix.ProcessVMReadv(thread, local, remote, 0)
 	if err != nil {
@@ -43,6 +49,12 @@ func readMemory(thread int, address uint64, buf []byte) int {
 
 // text reads a NUL-terminated string of at most limit bytes.
 func (s *Supervisor) text(e *event, address uint64, limit int) (string, bool) {
+	value, ok := s.cString(e, address, limit)
+	e.reads(address, len(value)+1)
+	return value, ok
+}
+
+func (s *Supervisor) cString(e *event, address uint64, limit int) (string, bool) {
 	buf := s.buffer
 	if limit > len(buf) {
 		buf = make([]byte, limit)
@@ -91,16 +103,13 @@ func (s *Supervisor) unreadable(e *event, address uint64) bool {
 }
 
 // stillThere tells whether the caller still waits for the answer.
-func (s *Supervisor) stillThere(e *event) bool {
-	id := e.id
-	return ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&id)) == 0
-}
+func (s *Supervisor) stillThere(e *event) bool { return s.port.waits(e) }
 
 // words reads n 64-bit words.
 func (s *Supervisor) words(e *event, address uint64, n int) ([]uint64, bool) {
 	buf := make([]byte, 8*n)
-	if readMemory(e.thread(), address, buf) != len(buf) {
-		return nil, s.unreadable(e, address)
+	if !s.bytes(e, address, buf) {
+		return nil, false
 	}
 	words := make([]uint64, n)
 	for i := range words {
@@ -109,22 +118,34 @@ func (s *Supervisor) words(e *event, address uint64, n int) ([]uint64, bool) {
 	return words, true
 }
 
-// vector reads an array of pointers to strings, ended by a null pointer.
+// bytes fills buf from the caller's memory.
+func (s *Supervisor) bytes(e *event, address uint64, buf []byte) bool {
+	e.reads(address, len(buf))
+	if readMemory(e.thread(), address, buf) != len(buf) {
+		return s.unreadable(e, address)
+	}
+	return true
+}
+
+// vector reads an array of pointers to strings, ended by a null pointer. It does
+// not count among what the call depends on: the arguments of an image are read
+// from the image.
 func (s *Supervisor) vector(e *event, address uint64) ([]string, bool) {
 	var values []string
 	if address == 0 {
 		return nil, true
 	}
 	total := 0
+	var word [8]byte
 	for i := uint64(0); total <= maxVector; i++ {
-		pointer, ok := s.words(e, address+8*i, 1)
-		if !ok {
-			return nil, false
+		if readMemory(e.thread(), address+8*i, word[:]) != len(word) {
+			return nil, s.unreadable(e, address+8*i)
 		}
-		if pointer[0] == 0 {
+		pointer := binary.LittleEndian.Uint64(word[:])
+		if pointer == 0 {
 			return values, true
 		}
-		value, ok := s.text(e, pointer[0], maxArgument)
+		value, ok := s.cString(e, pointer, maxArgument)
 		if !ok {
 			return nil, false
 		}

@@ -27,56 +27,115 @@ const (
 
 // onAddress records connect and bind.
 func (s *Supervisor) onAddress(e *event) {
-	s.address(e, int32(e.args[0]), e.args[1], e.args[2])
+	raw, c, ok := s.address(e, int32(e.args[0]), e.args[1], e.args[2])
+	if !ok || raw == nil {
+		return
+	}
+	if s.exposed(e) && s.port.injects() {
+		s.addressFor(e, raw, &c)
+	}
+	s.addConnection(e, c)
 }
 
+// onSendto records the destination of a datagram.
 func (s *Supervisor) onSendto(e *event) {
-	s.address(e, int32(e.args[0]), e.args[4], e.args[5])
+	raw, c, ok := s.address(e, int32(e.args[0]), e.args[4], e.args[5])
+	if !ok || raw == nil {
+		return
+	}
+	s.addConnection(e, c)
+	if s.exposed(e) && s.port.injects() {
+		s.sendFor(e, []message{{header: header{name: e.args[4]}, raw: raw, data: []span{{e.args[1], e.args[2]}}}}, int(int32(e.args[3])))
+	}
 }
 
 func (s *Supervisor) onSendmsg(e *event) {
-	s.message(e, int32(e.args[0]), e.args[1])
+	if m, ok := s.message(e, e.args[1]); ok {
+		s.sendMessages(e, []message{m}, int(int32(e.args[2])))
+	}
 }
 
 func (s *Supervisor) onSendmmsg(e *event) {
+	var all []message
 	for i := range min(e.args[2]&0xffffffff, maxMessages) {
-		if !s.message(e, int32(e.args[0]), e.args[1]+i*sizeMmsghdr) {
+		m, ok := s.message(e, e.args[1]+i*sizeMmsghdr)
+		if !ok {
 			return
 		}
+		all = append(all, m)
+	}
+	s.sendMessages(e, all, int(int32(e.args[3])))
+}
+
+// sendMessages records the destinations of messages. Without any, and on a stream,
+// where the kernel looks at none, the call goes on as it is.
+func (s *Supervisor) sendMessages(e *event, all []message, flags int) {
+	var named bool
+	for i := range all {
+		m := &all[i]
+		if m.name == 0 || m.nameLength == 0 {
+			continue
+		}
+		raw, c, ok := s.address(e, int32(e.args[0]), m.name, m.nameLength)
+		if !ok {
+			return
+		}
+		if m.raw = raw; raw != nil {
+			named = true
+			s.addConnection(e, c)
+		}
+	}
+	if !s.port.injects() || !named && !s.exposed(e) {
+		return
+	}
+	stream := s.socketType(e, int32(e.args[0])) == "SOCK_STREAM" && flags&unix.MSG_FASTOPEN == 0
+	if !stream && s.exposed(e) {
+		s.sendFor(e, all, flags)
 	}
 }
 
-// message records the destination of one struct msghdr, when it has one.
-func (s *Supervisor) message(e *event, fd int32, at uint64) bool {
-	header, ok := s.words(e, at, sizeMsghdr/8)
+// header is struct msghdr without its output fields.
+type header struct {
+	name, nameLength       uint64
+	vectors, vectorCount   uint64
+	control, controlLength uint64
+}
+
+// message is one message that a call sends.
+type message struct {
+	header
+	raw  []byte // the destination, nil for none
+	data []span // where it is in the caller's memory
+}
+
+func (s *Supervisor) message(e *event, at uint64) (message, bool) {
+	w, ok := s.words(e, at, sizeMsghdr/8)
 	if !ok {
-		return false
+		return message{}, false
 	}
-	if name, length := header[0], header[1]&0xffffffff; name != 0 && length != 0 {
-		return s.address(e, fd, name, length)
-	}
-	return true
+	return message{header: header{w[0], w[1] & 0xffffffff, w[2], w[3], w[4], w[5]}}, true
 }
 
-func (s *Supervisor) address(e *event, fd int32, at, length uint64) bool {
+// address reads an address, makes sure that somebody is there and describes it;
+// raw is nil when the kernel will take it for none, or for a wrong one.
+func (s *Supervisor) address(e *event, fd int32, at, length uint64) (raw []byte, c evidence.Connection, ok bool) {
 	length = min(length&0xffffffff, maxAddress)
 	if at == 0 || length < 2 {
-		return true // fails in the kernel
+		return nil, c, true // fails in the kernel
 	}
-	raw := make([]byte, length)
-	if readMemory(e.thread(), at, raw) != len(raw) {
-		return s.unreadable(e, at)
+	raw = make([]byte, length)
+	if !s.bytes(e, at, raw) {
+		return nil, c, false
 	}
 	if e.name != "connect" && binary.LittleEndian.Uint16(raw) == unix.AF_UNSPEC {
 		// The kernel takes it for AF_INET here, see udp_sendmsg and inet_bind.
 		binary.LittleEndian.PutUint16(raw, unix.AF_INET)
 	}
-	c := decodeAddress(raw)
+	c = decodeAddress(raw)
 	if c.Family == "AF_UNIX" && c.Address != "" && !strings.HasPrefix(c.Address, "@") {
 		c.Address = s.socketPath(e, c.Address)
 	}
 	c.Syscall, c.FD, c.Timestamp, c.Type = e.name, int(fd), e.at, s.socketType(e, fd)
-	s.addConnection(e, c)
 	if s.options.Contact != nil && e.name != "bind" && (c.Family == "AF_INET" || c.Family == "AF_INET6") {
 		network := "tcp"
 		if c.Type == "SOCK_DGRAM" {
@@ -84,7 +143,7 @@ func (s *Supervisor) address(e *event, fd int32, at, length uint64) bool {
 		}
 		s.options.Contact(network, c.Address, c.Port)
 	}
-	return true
+	return raw, c, true
 }
 
 // decodeAddress reads a struct sockaddr; what it does not know keeps the number
@@ -146,13 +205,8 @@ func (s *Supervisor) socketPath(e *event, name string) string {
 // socketType asks the socket itself, through a duplicate of the descriptor;
 // empty when it could not be had.
 func (s *Supervisor) socketType(e *event, fd int32) string {
-	pidfd, err := unix.PidfdOpen(e.p.id.pid, 0)
-	if err != nil {
-		return ""
-	}
-	defer unix.Close(pidfd)
-	socket, err := unix.PidfdGetfd(pidfd, int(fd), 0)
-	if err != nil {
+	socket, errno := s.duplicate(e, fd)
+	if errno != 0 {
 		return ""
 	}
 	defer unix.Close(socket)
@@ -161,6 +215,17 @@ func (s *Supervisor) socketType(e *event, fd int32) string {
 		return ""
 	}
 	return typeName(kind)
+}
+
+// duplicate is the caller's descriptor, here.
+func (s *Supervisor) duplicate(e *event, fd int32) (int, unix.Errno) {
+	pidfd, err := unix.PidfdOpen(e.p.id.pid, 0)
+	if err != nil {
+		return -1, errnoOf(err)
+	}
+	defer unix.Close(pidfd)
+	own, err := unix.PidfdGetfd(pidfd, int(fd), 0)
+	return own, errnoOf(err)
 }
 
 func typeName(kind int) string {
@@ -190,12 +255,9 @@ func (s *Supervisor) addConnection(e *event, c evidence.Connection) {
 // onListen records the local address that a socket listens on.
 func (s *Supervisor) onListen(e *event) {
 	c := evidence.Connection{Syscall: e.name, Family: "AF_0", FD: int(int32(e.args[0])), Timestamp: e.at}
-	if pidfd, err := unix.PidfdOpen(e.p.id.pid, 0); err == nil {
-		defer unix.Close(pidfd)
-		if socket, err := unix.PidfdGetfd(pidfd, c.FD, 0); err == nil {
-			defer unix.Close(socket)
-			localAddress(socket, &c)
-		}
+	if socket, errno := s.duplicate(e, int32(e.args[0])); errno == 0 {
+		defer unix.Close(socket)
+		localAddress(socket, &c)
 	}
 	s.addConnection(e, c)
 }

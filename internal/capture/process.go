@@ -26,9 +26,14 @@ type identity struct {
 type process struct {
 	record  evidence.Process
 	id      identity
-	inside  int // process id in its own namespace
-	root    int // O_PATH descriptor of its root directory, -1 when not open
-	forks   int // children announced by fork calls and not seen yet
+	inside  int    // process id in its own namespace
+	root    int    // O_PATH descriptor of its root directory, -1 when not open
+	above   string // path of the root directory, with a slash at its end
+	pages   int    // descriptor of its pagemap, -1 when not open
+	space   *space
+	lends   bool     // it made a child that uses its memory until its exec
+	maker   *process // its parent, nil for the command and when it is not known
+	forks   int      // children announced by fork calls and not seen yet
 	ended   bool
 	pending []pendingExec
 	args    []string // of the image, as they are; the record has them redacted
@@ -46,7 +51,11 @@ type process struct {
 	threads  []int
 }
 
-type openKey struct{ path, flags, errno string }
+type openKey struct {
+	path  string
+	flags uint64
+	errno unix.Errno
+}
 
 type eventKey struct{ syscall, detail, path string }
 
@@ -91,14 +100,19 @@ func (s *Supervisor) processOf(e *event) *process {
 
 func (s *Supervisor) newProcess(e *event, st status) *process {
 	p := &process{
-		id: st.id, inside: st.inside, root: -1,
+		id: st.id, inside: st.inside, root: -1, pages: -1,
 		opened: map[string]*digest{}, opens: map[openKey]int{}, links: map[string]int{},
 		events: map[eventKey]int{}, written: map[string]*digest{}, unhashed: map[string]string{},
 	}
 	p.record = evidence.Process{ProcessID: st.inside, StartTime: e.at}
-	if s.CommandPID() != 0 { // else it is the command itself, which has no parent here
+	if s.CommandPID() == 0 { // it is the command itself, which has no parent here
+		p.space = &space{}
+	} else {
 		p.record.ParentPID = initPID
-		if parent := s.parentOf(st); parent != nil {
+		var certain bool
+		p.maker, certain = s.parentOf(st)
+		p.space = s.spaceOf(p.maker, certain)
+		if parent := p.maker; parent != nil {
 			parent.forks--
 			parent.children = append(parent.children, st.inside)
 			p.inherit(parent)
@@ -133,26 +147,28 @@ func (p *process) inherit(parent *process) {
 
 // parentOf finds the process that forked a new one: the parent that the kernel
 // names, or, when that is none of ours because the real one ended already, the
-// last process that announced a fork which was not seen yet.
-func (s *Supervisor) parentOf(st status) *process {
-	var orphaned *process
+// last process that announced a fork which was not seen yet; then it is not
+// certain.
+func (s *Supervisor) parentOf(st status) (parent *process, certain bool) {
+	var orphaned, forking *process
 	for _, p := range slices.Backward(s.order) {
 		if p.id.pid == st.parent && !p.ended {
-			return p
+			return p, true
 		}
-		if orphaned == nil && p.forks > 0 && p.ended {
+		if p.forks == 0 {
+			continue
+		}
+		if orphaned == nil && p.ended {
 			orphaned = p
+		}
+		if forking == nil {
+			forking = p
 		}
 	}
 	if orphaned != nil {
-		return orphaned
+		return orphaned, false
 	}
-	for _, p := range slices.Backward(s.order) {
-		if p.forks > 0 {
-			return p
-		}
-	}
-	return nil
+	return forking, false
 }
 
 // recount ends the processes that a signal ended: nothing announced that.
@@ -174,7 +190,7 @@ func (s *Supervisor) end(p *process) {
 	}
 	p.ended = true
 	s.forgetThreads(p)
-	s.closeRoot(p)
+	s.closeFiles(p)
 }
 
 func (s *Supervisor) forgetThreads(p *process) {
@@ -186,11 +202,25 @@ func (s *Supervisor) forgetThreads(p *process) {
 	p.threads = nil
 }
 
-func (s *Supervisor) closeRoot(p *process) {
-	if p.root >= 0 {
-		unix.Close(p.root)
-		p.root = -1
-		s.roots--
+// maxKept bounds the descriptors that are kept open for processes: those of
+// processes that were killed are not closed one by one.
+const maxKept = 64
+
+// closeFiles closes what is kept open for a process.
+func (s *Supervisor) closeFiles(p *process) {
+	for _, fd := range []*int{&p.root, &p.pages} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+			s.kept--
+		}
+	}
+}
+
+// closeKept closes what is kept open for all processes.
+func (s *Supervisor) closeKept() {
+	for _, p := range s.order {
+		s.closeFiles(p)
 	}
 }
 

@@ -37,30 +37,36 @@ func (l location) close() {
 	}
 }
 
+// look says how a name is to be looked up.
+type look struct {
+	follow bool   // also the last component when it is a symlink
+	how    uint64 // resolve flags of openat2
+	parent bool   // of what is not there the directory is wanted
+}
+
 // resolve finds what a path argument names. With follow unset the last
 // component is not followed when it is a symlink.
 func (s *Supervisor) resolve(e *event, dirfd int32, name string, follow bool) location {
-	return s.resolveHow(e, dirfd, name, follow, 0)
+	return s.resolveAs(e, dirfd, name, look{follow: follow})
 }
 
-// resolveHow is resolve with the resolve flags of openat2.
-func (s *Supervisor) resolveHow(e *event, dirfd int32, name string, follow bool, how uint64) location {
+func (s *Supervisor) resolveAs(e *event, dirfd int32, name string, look look) location {
 	if name == "" {
 		return nowhere("", unix.ENOENT)
 	}
-	root, err := s.rootOf(e)
+	root, above, err := s.rootOf(e)
 	if err != nil {
 		return s.unresolved(e, name)
 	}
-	w := walk{root: root, at: root, inside: e.p.inside, thread: e.thread(), follow: follow, how: how}
-	if name[0] != '/' || how&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) != 0 {
+	w := walk{look: look, root: root, above: above, at: root, inside: e.p.inside, thread: e.thread()}
+	if name[0] != '/' || look.how&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) != 0 {
 		start, err := s.directory(e, dirfd)
 		if err != nil {
 			return nowhere(name, unix.EBADF)
 		}
 		defer unix.Close(start)
-		if w.at = start; how&unix.RESOLVE_IN_ROOT != 0 {
-			w.root = start
+		if w.at = start; look.how&unix.RESOLVE_IN_ROOT != 0 {
+			w.root, w.above = start, descriptorPath(start)+"/"
 		}
 	}
 	l := w.find(name)
@@ -94,28 +100,27 @@ func (s *Supervisor) descriptor(e *event, fd int32) (string, error) {
 	return os.Readlink(procPath(e.thread(), "fd/"+strconv.Itoa(int(fd))))
 }
 
-// maxRoots bounds the root directories that are kept open: those of processes
-// that were killed are not closed one by one.
-const maxRoots = 64
-
 // rootOf is an O_PATH descriptor of the caller's root directory, kept until the
-// process may have another one.
-func (s *Supervisor) rootOf(e *event) (int, error) {
-	if e.p.root >= 0 {
-		return e.p.root, nil
+// process may have another one, and that directory's path with a slash at its
+// end. Threads may have roots of their own: then none is kept.
+func (s *Supervisor) rootOf(e *event) (int, string, error) {
+	if e.p.root >= 0 && !e.p.space.shared {
+		return e.p.root, e.p.above, nil
 	}
 	fd, err := unix.Open(procPath(e.thread(), "root"), unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return -1, err
+		return -1, "", err
 	}
-	if s.roots >= maxRoots {
-		for _, p := range s.order {
-			s.closeRoot(p)
-		}
+	if s.kept >= maxKept {
+		s.closeKept()
 	}
-	s.roots++
-	e.p.root = fd
-	return fd, nil
+	if e.p.root >= 0 {
+		unix.Close(e.p.root)
+		s.kept--
+	}
+	s.kept++
+	e.p.root, e.p.above = fd, strings.TrimSuffix(descriptorPath(fd), "/")+"/"
+	return fd, e.p.above, nil
 }
 
 // maxLinks bounds how many symlinks one path may go through, as in the kernel.
@@ -125,12 +130,12 @@ const maxLinks = 40
 // cannot do for the supervisor: /proc/self is another process there, and magic
 // links cannot be followed below a given root.
 type walk struct {
-	root   int // where absolute names and links start, and ".." stops
-	at     int // where the name starts; not closed
-	inside int // what /proc/self means
-	thread int // the calling thread, outside
-	follow bool
-	how    uint64
+	look
+	root   int    // where absolute names and links start, and ".." stops
+	above  string // path of the root with a slash at its end
+	at     int    // where the name starts; not closed
+	inside int    // what /proc/self means
+	thread int    // the calling thread, outside
 }
 
 // find tries without any symlink first, which is what most names are.
@@ -139,23 +144,57 @@ func (w walk) find(name string) location {
 		if errno := w.forbidden(name); errno != 0 {
 			return nowhere(path.Join(descriptorPath(w.at), name), errno)
 		}
+		return w.slowly(name)
 	}
-	if w.how == 0 && (w.at == w.root || !slices.Contains(strings.Split(name, "/"), "..")) {
-		fd, errno := w.plain(name, w.follow)
-		switch {
-		case errno == 0:
-			return found(fd, slashed(name))
-		case errno == unix.ENOENT:
-			if l, ok := w.missing(name); ok {
-				return l
-			}
-		case errno == unix.ELOOP && w.at == w.root:
-			if l, ok := w.linked(name); ok {
-				return l
-			}
+	if w.at != w.root && slices.Contains(strings.Split(name, "/"), "..") {
+		return w.slowly(name)
+	}
+	fd, errno := w.plain(name, w.follow)
+	switch {
+	case errno == 0 && plainName(name):
+		// Without a symlink and without dots the name says where the object is.
+		return foundAt(fd, w.absolute(name), false)
+	case errno == 0:
+		return found(fd, slashed(name))
+	case errno == unix.ENOENT && !w.parent && plainName(name):
+		return nowhere(w.absolute(name), errno)
+	case errno == unix.ENOENT:
+		if l, ok := w.missing(name); ok {
+			return l
+		}
+	case errno == unix.ELOOP && w.at == w.root:
+		if l, ok := w.linked(name); ok {
+			return l
 		}
 	}
 	return w.slowly(name)
+}
+
+// absolute is the path of a plain name.
+func (w walk) absolute(name string) string {
+	if name[0] == '/' {
+		return w.above + name[1:]
+	}
+	if w.at == w.root {
+		return w.above + name
+	}
+	return strings.TrimSuffix(descriptorPath(w.at), "/") + "/" + name
+}
+
+// plainName tells whether a name has no empty component and no dots, so that it
+// stands for itself.
+func plainName(name string) bool {
+	rest := strings.TrimPrefix(name, "/")
+	for {
+		component, more, found := strings.Cut(rest, "/")
+		if component == "" || component == "." || component == ".." {
+			return false
+		}
+		if !found {
+			return true
+		}
+		rest = more
+	}
 }
 
 // linked lets the kernel follow symlinks. It does not follow magic ones below a
@@ -377,8 +416,10 @@ func duplicate(fd int) (int, unix.Errno) {
 }
 
 // found is the location of an object; it owns fd.
-func found(fd int, slash bool) location {
-	l := location{fd: fd, path: descriptorPath(fd), slash: slash}
+func found(fd int, slash bool) location { return foundAt(fd, descriptorPath(fd), slash) }
+
+func foundAt(fd int, name string, slash bool) location {
+	l := location{fd: fd, path: name, slash: slash}
 	if err := unix.Fstat(fd, &l.stat); err != nil {
 		l.close()
 		return nowhere(l.path, unix.EIO)
@@ -431,33 +472,32 @@ func access(fd int, mode uint32) unix.Errno {
 	return 0
 }
 
-// mountOf identifies the mount of an object, 0 when the kernel does not tell.
-func mountOf(fd int) uint64 {
-	var stat unix.Statx_t
-	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stat) != nil || stat.Mask&unix.STATX_MNT_ID == 0 {
-		return 0
-	}
-	return stat.Mnt_id
+// place is a directory entry that a call is about: the directory, and the last
+// component of the name as it was given, with the slashes after it.
+type place struct {
+	directory location
+	name      string
+	path      string // absolute, of the entry
 }
 
-// acrossMounts tells whether an object and the place of a new name for it are on
-// different mounts, which the kernel refuses with EXDEV.
-func acrossMounts(source, target location) bool {
-	at := target.fd
-	if at < 0 {
-		at = target.parent
+// placeOf finds the directory of a name.
+func (s *Supervisor) placeOf(e *event, dirfd int32, name string) place {
+	if name == "" {
+		return place{directory: nowhere("", unix.ENOENT)}
 	}
-	return source.fd >= 0 && at > 0 && mountOf(source.fd) != mountOf(at)
+	end := len(strings.TrimRight(name, "/"))
+	start := strings.LastIndexByte(name[:end], '/') + 1
+	dir := name[:start]
+	if dir == "" {
+		dir = "."
+	}
+	p := place{name: name[start:]}
+	if end == 0 { // the root directory
+		p.name, dir = ".", "/"
+	}
+	p.directory = s.resolve(e, dirfd, dir, true)
+	p.path = path.Join(p.directory.path, strings.TrimRight(p.name, "/"))
+	return p
 }
 
-// accessParent asks whether entries may be made or removed in the directory of
-// the name.
-func (s *Supervisor) accessParent(e *event, dirfd int32, name string) unix.Errno {
-	dir, _ := splitLast(name)
-	l := s.resolve(e, dirfd, dir, true)
-	defer l.close()
-	if l.errno != 0 {
-		return l.errno
-	}
-	return access(l.fd, unix.W_OK|unix.X_OK)
-}
+func (p place) close() { p.directory.close() }

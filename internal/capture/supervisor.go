@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -9,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -57,7 +55,7 @@ type Supervisor struct {
 	table   map[uint32]call
 	digests *Digests
 
-	listener  int
+	port      port
 	order     []*process
 	threads   map[int]*thread
 	processes map[identity]*process
@@ -69,8 +67,9 @@ type Supervisor struct {
 	mu      sync.Mutex // guards command and exit codes
 	command *process   // the one attached last
 
-	roots  int // root directories kept open
-	forked int // forks announced
+	kept      int  // descriptors kept open for processes
+	forked    int  // forks announced
+	entangled bool // memory is shared in a way that is not told apart
 
 	buffer   []byte
 	events   int
@@ -78,8 +77,11 @@ type Supervisor struct {
 	losses   map[string]int
 	limits   []evidence.Limit
 	refusals map[string]int
-	stopped  bool
-	pulse    atomic.Int64 // events so far, for progress displays
+	stopping sync.Once
+	aside    sync.WaitGroup // calls that are made by other threads
+	asides   atomic.Int32   // how many these are
+	pipes    []int          // that such calls may wait for
+	pulse    atomic.Int64   // events so far, for progress displays
 }
 
 // New returns a supervisor. It fails when an option is missing.
@@ -110,113 +112,47 @@ func New(o Options) (*Supervisor, error) {
 	return s, nil
 }
 
-// notification is struct seccomp_notif with its struct seccomp_data, and response
-// struct seccomp_notif_resp (linux/seccomp.h); x/sys has only the ioctl numbers.
-type notification struct {
-	id    uint64
-	pid   uint32
-	flags uint32
-	nr    int32
-	arch  uint32
-	ip    uint64
-	args  [6]uint64
-}
-
-type response struct {
-	id    uint64
-	val   int64
-	errno int32
-	flags uint32
-}
-
-// event is one trapped call while it is looked at.
+// event is one trapped call while it is looked at, and how it will be answered:
+// the zero answer lets the kernel go on with the call.
 type event struct {
 	notification
-	name   string
-	at     time.Time
-	p      *process
-	refuse unix.Errno // answer instead of letting the call go on; 0 lets it
+	name string
+	at   time.Time
+	p    *process
+
+	refuse  unix.Errno // answered with this error; 0 is none
+	made    bool       // made here for the caller, with this result
+	value   int64
+	given   int  // descriptor that becomes the result, owned; -1 is none
+	cloexec bool // of the descriptor that is given
+	later   bool // somebody else will answer
+
+	spans [maxSpans]span // of the caller's memory that were read
+	read  int
+}
+
+func newEvent(n notification) *event {
+	return &event{notification: n, at: time.Now().UTC(), given: -1}
 }
 
 // thread is the calling thread's id, outside.
 func (e *event) thread() int { return int(e.pid) }
 
-// Attach answers the notifications of one listener until no process uses its
-// filter any more, and closes it. The first process seen is the launcher, which
-// becomes the command at its first exec.
-func (s *Supervisor) Attach(ctx context.Context, listener int) error {
-	defer unix.Close(listener)
-	s.listener, s.awaiting, s.launcher = listener, true, 0
+// make sets the answer of a call that was made here for the caller.
+func (e *event) make(value int, errno unix.Errno) {
+	e.made, e.value, e.refuse = true, int64(value), errno
+}
+
+// expectLauncher begins the record of a further command.
+func (s *Supervisor) expectLauncher(p port) {
+	s.port, s.awaiting, s.launcher = p, true, 0
 	s.setCommand(nil)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	restore, err := yieldFileRights()
-	if err != nil {
-		return err
-	}
-	defer restore()
-	// 6.6 and newer; on older kernels the flag is refused and wake-ups are slower.
-	_ = unix.IoctlSetInt(listener, unix.SECCOMP_IOCTL_NOTIF_SET_FLAGS, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
-	poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(poll, 250) // ms, to look at the context now and then
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return fmt.Errorf("capture: poll: %w", err)
-		case ctx.Err() != nil && !s.stopped:
-			s.stopped = true
-			s.options.Stop()
-		case n == 0:
-			continue
-		}
-		if poll[0].Revents&unix.POLLIN != 0 {
-			if err := s.step(); err != nil {
-				return err
-			}
-			continue
-		}
-		if poll[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0 {
-			return nil
-		}
-	}
 }
 
 func (s *Supervisor) setCommand(p *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.command = p
-}
-
-// step answers one notification.
-func (s *Supervisor) step() error {
-	var n notification // the kernel wants it zeroed
-	if errno := ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); errno != 0 {
-		if errno == unix.EINTR || errno == unix.ENOENT { // the caller was killed meanwhile
-			return nil
-		}
-		return fmt.Errorf("capture: receive notification: %w", errno)
-	}
-	e := &event{notification: n, at: time.Now().UTC()}
-	s.dispatch(e)
-	r := response{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-	if e.refuse != 0 {
-		r = response{id: n.id, errno: -int32(e.refuse)}
-	}
-	if errno := ioctl(s.listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&r)); errno != 0 && errno != unix.ENOENT {
-		return fmt.Errorf("capture: answer notification: %w", errno)
-	}
-	return nil
-}
-
-func ioctl(fd int, request uint, argument unsafe.Pointer) unix.Errno {
-	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(argument))
-		if errno != unix.EINTR || request == unix.SECCOMP_IOCTL_NOTIF_RECV {
-			return errno
-		}
-	}
 }
 
 func (s *Supervisor) dispatch(e *event) {
@@ -277,11 +213,11 @@ func (s *Supervisor) reachLimit(name string, value int, unit string) {
 	if !slices.ContainsFunc(s.limits, func(l evidence.Limit) bool { return l.Name == name }) {
 		s.limits = append(s.limits, evidence.Limit{Name: name, Value: int64(value), Unit: unit})
 	}
-	if !s.stopped {
-		s.stopped = true
-		s.options.Stop()
-	}
+	s.stop()
 }
+
+// stop ends the traced processes. It may be called from any goroutine.
+func (s *Supervisor) stop() { s.stopping.Do(s.options.Stop) }
 
 // Finish returns the record. It hashes what was written, so every process must
 // have ended, and the file systems it wrote to must still be reachable through
@@ -290,7 +226,7 @@ func (s *Supervisor) Finish(open func(path string) (int, error)) ([]evidence.Pro
 	for _, p := range s.order {
 		s.settleExecs(p, 0)
 		s.hashWritten(p, open)
-		s.closeRoot(p)
+		s.closeFiles(p)
 	}
 	s.digests.wait()
 	records := make([]evidence.Process, 0, len(s.order))
@@ -324,22 +260,49 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// yieldFileRights takes the capabilities that override file permissions from
-// the calling thread, so that its look-ups have no more rights than a traced
-// process; the returned function gives them back.
-func yieldFileRights() (func(), error) {
+// settleDown prepares the calling thread for good: it blocks all signals, has its
+// own umask, which is 0, and no rights but to look at processes, so that what it
+// looks up or does for a traced process is what that process, which has none, may
+// do. The thread must not go back to other work: it stays locked.
+func (s *Supervisor) settleDown() error {
+	runtime.LockOSThread()
+	all := unix.Sigset_t{}
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, nil); err != nil {
+		return fmt.Errorf("capture: block signals: %w", err)
+	}
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("capture: unshare umask: %w", err)
+	}
+	unix.Umask(0)
+	return yieldRights(1 << unix.CAP_SYS_PTRACE)
+}
+
+// raiseRights makes permitted capabilities effective for the calling thread.
+func raiseRights(more uint32) error {
+	return changeRights(func(c *unix.CapUserData) { c.Effective |= more & c.Permitted })
+}
+
+// yieldRights takes all effective capabilities but those kept from the calling
+// thread.
+func yieldRights(keep uint32) error {
+	return changeRights(func(c *unix.CapUserData) { c.Effective &= keep })
+}
+
+// changeRights changes the effective capabilities of the calling thread below the
+// 32nd, and takes the others.
+func changeRights(change func(*unix.CapUserData)) error {
 	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var have [2]unix.CapUserData
 	if err := unix.Capget(header, &have[0]); err != nil {
-		return nil, fmt.Errorf("capture: read capabilities: %w", err)
+		return fmt.Errorf("capture: read capabilities: %w", err)
 	}
-	fewer := have
-	fewer[0].Effective &^= 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_FOWNER
-	if err := unix.Capset(header, &fewer[0]); err != nil {
-		return nil, fmt.Errorf("capture: yield capabilities: %w", err)
+	change(&have[0])
+	have[1].Effective = 0
+	if err := unix.Capset(header, &have[0]); err != nil {
+		return fmt.Errorf("capture: set capabilities: %w", err)
 	}
-	return func() {
-		// The permitted set still has them, so this cannot fail.
-		_ = unix.Capset(header, &have[0])
-	}, nil
+	return nil
 }

@@ -60,7 +60,6 @@ func prctlName(option uint32) string {
 // third of all calls and a filter cannot see a path.
 func calls() []call {
 	address := func(arg int) []condition { return []condition{{arg: arg, wide: true}} }
-	notThread := []condition{{mask: unix.CLONE_THREAD, value: 0}}
 	executable := []condition{
 		{arg: 2, mask: protWX, value: protWX},
 		{arg: 2, mask: unix.PROT_EXEC, value: unix.PROT_EXEC, and: &condition{arg: 3, mask: unix.MAP_ANONYMOUS, value: unix.MAP_ANONYMOUS}},
@@ -93,12 +92,16 @@ func calls() []call {
 		{unix.SYS_TRUNCATE, "truncate", nil, (*Supervisor).onTruncate},
 		{unix.SYS_MKDIRAT, "mkdirat", nil, (*Supervisor).onMkdirat},
 		{unix.SYS_MKNODAT, "mknodat", nil, (*Supervisor).onMknodat},
-		{unix.SYS_CLONE, "clone", notThread, (*Supervisor).onFork},
+		{unix.SYS_CLONE, "clone", nil, (*Supervisor).onFork},
 		{unix.SYS_CLONE3, "clone3", nil, (*Supervisor).onClone3},
 		{unix.SYS_EXIT_GROUP, "exit_group", nil, (*Supervisor).onExit},
 		{unix.SYS_DUP3, "dup3", standard, (*Supervisor).onDup},
 		{unix.SYS_MEMFD_CREATE, "memfd_create", nil, (*Supervisor).onMemfd},
 		{unix.SYS_IO_URING_SETUP, "io_uring_setup", nil, (*Supervisor).onRefused},
+		{unix.SYS_USERFAULTFD, "userfaultfd", nil, (*Supervisor).onRefused},
+		{unix.SYS_IO_SETUP, "io_setup", nil, (*Supervisor).onInvasion},
+		{unix.SYS_PTRACE, "ptrace", nil, (*Supervisor).onInvasion},
+		{unix.SYS_PROCESS_VM_WRITEV, "process_vm_writev", nil, (*Supervisor).onInvasion},
 		{unix.SYS_MMAP, "mmap", executable, (*Supervisor).onEvent},
 		{unix.SYS_MPROTECT, "mprotect", executable[:1], (*Supervisor).onEvent},
 		{unix.SYS_PRCTL, "prctl", prctlConditions(), (*Supervisor).onPrctl},
@@ -122,8 +125,7 @@ var events = [...]struct {
 	nr   uint32
 	name string
 }{
-	{unix.SYS_PTRACE, "ptrace"}, {unix.SYS_PROCESS_VM_READV, "process_vm_readv"},
-	{unix.SYS_PROCESS_VM_WRITEV, "process_vm_writev"}, {unix.SYS_PIDFD_GETFD, "pidfd_getfd"},
+	{unix.SYS_PROCESS_VM_READV, "process_vm_readv"}, {unix.SYS_PIDFD_GETFD, "pidfd_getfd"},
 	{unix.SYS_KCMP, "kcmp"}, {unix.SYS_SETNS, "setns"}, {unix.SYS_UNSHARE, "unshare"},
 	{unix.SYS_FSOPEN, "fsopen"}, {unix.SYS_FSMOUNT, "fsmount"}, {unix.SYS_MOVE_MOUNT, "move_mount"},
 	{unix.SYS_OPEN_TREE, "open_tree"}, {unix.SYS_MOUNT_SETATTR, "mount_setattr"},
@@ -131,7 +133,7 @@ var events = [...]struct {
 	{unix.SYS_INIT_MODULE, "init_module"}, {unix.SYS_FINIT_MODULE, "finit_module"},
 	{unix.SYS_DELETE_MODULE, "delete_module"}, {unix.SYS_KEXEC_LOAD, "kexec_load"},
 	{unix.SYS_KEYCTL, "keyctl"}, {unix.SYS_ADD_KEY, "add_key"}, {unix.SYS_REQUEST_KEY, "request_key"},
-	{unix.SYS_USERFAULTFD, "userfaultfd"}, {unix.SYS_SECCOMP, "seccomp"},
+	{unix.SYS_SECCOMP, "seccomp"},
 	{unix.SYS_SETUID, "setuid"}, {unix.SYS_SETGID, "setgid"}, {unix.SYS_SETREUID, "setreuid"},
 	{unix.SYS_SETREGID, "setregid"}, {unix.SYS_SETRESUID, "setresuid"}, {unix.SYS_SETRESGID, "setresgid"},
 	{unix.SYS_SETGROUPS, "setgroups"}, {unix.SYS_CAPSET, "capset"}, {unix.SYS_KILL, "kill"},
@@ -149,6 +151,6 @@ var notTrapped = [...]string{
 	"data sent on connected sockets",
 	"files opened by a descriptor that another process passed",
 	"ftruncate, fallocate and copies between open descriptors",
-	"result of connect, bind, rename, unlink (predicted where the file system tells)",
+	"result of connect, bind and send, except where the call was made by the supervisor",
 	"children killed by a signal before any other event",
 }

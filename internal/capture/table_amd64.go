@@ -26,7 +26,7 @@ func legacyCalls() []call {
 		{unix.SYS_MKDIR, "mkdir", nil, (*Supervisor).onMkdir},
 		{unix.SYS_MKNOD, "mknod", nil, (*Supervisor).onMknod},
 		{unix.SYS_FORK, "fork", nil, (*Supervisor).onFork},
-		{unix.SYS_VFORK, "vfork", nil, (*Supervisor).onFork},
+		{unix.SYS_VFORK, "vfork", nil, (*Supervisor).onVfork},
 		{unix.SYS_DUP2, "dup2", []condition{
 			{arg: 1, mask: anyValue, value: 0}, {arg: 1, mask: anyValue, value: 1}, {arg: 1, mask: anyValue, value: 2},
 		}, (*Supervisor).onDup},

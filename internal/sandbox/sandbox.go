@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -115,6 +116,7 @@ const closeGrace = 5 * time.Second
 // Listen, Kill and Close.
 type Box struct {
 	cmd        *exec.Cmd
+	ended      chan struct{} // closed when init has ended
 	namespaces bool
 	control    int
 	gateway    net.Listener
@@ -157,17 +159,35 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
 	cmd.ExtraFiles = []*os.File{theirs, requests}
 	cmd.SysProcAttr = attributes(spec)
-	if err := cmd.Start(); err != nil {
+	ended := make(chan struct{})
+	if err := startKept(cmd, ended); err != nil {
 		unix.Close(pair[0])
 		unix.Close(sockets[0])
 		return nil, explain(err)
 	}
-	b := &Box{cmd: cmd, namespaces: spec.Namespaces, control: pair[0], sockets: sockets[0]}
+	b := &Box{cmd: cmd, ended: ended, namespaces: spec.Namespaces, control: pair[0], sockets: sockets[0]}
 	if err := b.setUp(spec); err != nil {
 		b.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// startKept starts init from a thread that does nothing else until init has ended:
+// the kernel sends a parent death signal when the thread ends that made the child,
+// see PR_SET_PDEATHSIG(2const).
+func startKept(cmd *exec.Cmd, ended <-chan struct{}) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			<-ended
+		}
+	}()
+	return <-started
 }
 
 func attributes(spec Spec) *syscall.SysProcAttr {
@@ -379,6 +399,7 @@ func (b *Box) wait() error {
 		if b.waitErr = b.cmd.Wait(); b.waitErr == nil {
 			b.waitErr = errors.New("exit status 0")
 		}
+		close(b.ended)
 	})
 	return b.waitErr
 }
