@@ -70,14 +70,14 @@ func (d *Digests) wait() { d.busy.Wait() }
 // of returns the digest of an object, computed beside. Only the content of
 // regular files that are no pseudo files is digested.
 func (d *Digests) of(l location) *digest {
-	if reason := undigestible(l); reason != "" {
-		return &digest{reason: reason}
-	}
 	key := keyOf(&l.stat)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if known := d.known[key]; known != nil {
+	if known := d.known[key]; known != nil && l.fd >= 0 {
 		return known
+	}
+	if reason := undigestible(l); reason != "" {
+		return &digest{reason: reason}
 	}
 	fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

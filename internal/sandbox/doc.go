@@ -1,17 +1,18 @@
 // Package sandbox runs commands in user, pid, mount, ipc, network and uts
 // namespaces, without privilege and without any external program.
 //
-// Three processes of the same binary take part; the program's main function
-// calls [Main] first, so that a re-executed copy takes its part at once:
+// Two processes of the same binary take part; the program's main function calls
+// [Main] first, so that a re-executed copy takes its part at once:
 //
 //	supervisor (outside)            init (pid 1 inside)            command (inside)
 //	Start ── clone NEW* ──────────▶ read setup frame
 //	                                mounts, loopback up, listen
 //	      ◀── ready + listener fd ─
 //	gateway serves on that fd
-//	Run   ── run frame + stdio ───▶ fork, exec self as launcher ─▶ rlimits, no_new_privs,
-//	                                                               drop capabilities,
-//	      ◀──────────────────────── notify fd ──────────────────── seccomp(NEW_LISTENER)
+//	Run   ── run frame + stdio ───▶ one thread of it: no_new_privs,
+//	                                no capabilities, seccomp(NEW_LISTENER)
+//	      ◀── notify fd ─────────── another thread
+//	                                the first one: fork ─────────▶ execve(command)
 //	capture answers on that fd                                     execve(command)
 //	      ◀── exited frame ──────── reap (any child)
 //	Kill  ── kill frame ──────────▶ kill(-1, SIGKILL)

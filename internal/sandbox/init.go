@@ -6,12 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,6 +29,9 @@ func initMain() int {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(controlFD)
 	unix.CloseOnExec(socketsFD)
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil { // for all below too
+		return 1
+	}
 	in := &initProcess{}
 	if err := in.serve(); err != nil {
 		in.send(frame{Kind: frameError, Error: err.Error()})
@@ -47,10 +48,14 @@ type initProcess struct {
 }
 
 func (in *initProcess) send(f frame, fds ...int) {
+	// A failure means that the supervisor is gone; the read side sees that too.
+	_ = in.trySend(f, fds...)
+}
+
+func (in *initProcess) trySend(f frame, fds ...int) error {
 	in.sending.Lock()
 	defer in.sending.Unlock()
-	// A failure means that the supervisor is gone; the read side sees that too.
-	_ = sendFrame(controlFD, f, fds...)
+	return sendFrame(controlFD, f, fds...)
 }
 
 func (in *initProcess) serve() error {
@@ -270,57 +275,36 @@ func (in *initProcess) handle(r received) error {
 	return fmt.Errorf("unexpected frame %q", r.frame.Kind)
 }
 
-// run starts the launcher for one command. The launcher gets the run frame on
-// descriptor 3 and, when there is one, the results pipe on descriptor 4.
+// run starts one command. fds are its standard input, output, error and, when
+// there is one, the results socket.
 func (in *initProcess) run(c Command, fds []int) error {
 	if len(fds) < 3 {
 		return fmt.Errorf("run %q: %d descriptors, expected 3 or 4", c.Args, len(fds))
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("run %q: %w", c.Args, err)
+	files := append([]int{}, fds[:3]...)
+	if len(fds) > 3 {
+		files = append(files, -1, fds[3]) // ResultsFD
 	}
-	defer unix.Close(pair[0])
-	theirs := os.NewFile(uintptr(pair[1]), "launch")
-	files := make([]*os.File, len(fds))
-	for i, fd := range fds {
-		duplicate, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			theirs.Close()
-			return fmt.Errorf("run %q: %w", c.Args, err)
-		}
-		files[i] = os.NewFile(uintptr(duplicate), "stdio")
-		defer files[i].Close()
-	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{launcherName}
-	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = files[0], files[1], files[2]
-	cmd.ExtraFiles = append([]*os.File{theirs}, files[3:]...)
-	if in.namespaces {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	}
-	err = cmd.Start()
-	theirs.Close()
-	if err != nil {
-		return fmt.Errorf("run %q: start launcher: %w", c.Args, err)
-	}
-	in.root = cmd.Process.Pid
-	if err := sendFrame(pair[0], frame{Kind: frameRun, Run: &c}); err != nil {
-		return fmt.Errorf("run %q: %w", c.Args, err)
-	}
-	// The launcher answers with the notify descriptor, or with what went wrong
-	// before the exec; a failed exec shows as exit status 127 with a message.
-	if len(c.Filter) == 0 {
+	listening := false
+	pid, err := launch(c, files, in.namespaces, func(listener int) error {
+		listening = true
+		defer unix.Close(listener)
+		return in.trySend(frame{Kind: frameNotify}, listener)
+	})
+	var notRun *notRunError
+	switch {
+	case err == nil:
+		in.root = pid
 		return nil
+	case errors.As(err, &notRun) || len(c.Filter) == 0:
+		// As a shell does.
+		_, _ = unix.Write(fds[2], []byte("pip-witness: error: "+err.Error()+"\n"))
+		in.send(frame{Kind: frameExited, Status: exitNotRun})
+		return nil
+	case listening:
+		return fmt.Errorf("run %q: pass the listener on: %w", c.Args, err)
 	}
-	answer, got, err := receiveFrame(pair[0])
-	if err != nil {
-		return fmt.Errorf("run %q: launcher: %w", c.Args, err)
-	}
-	in.send(answer, got...)
-	closeAll(got)
-	return nil
+	return err
 }
 
 // reap waits for every child that has ended; the command's end is reported.

@@ -13,67 +13,78 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// launchFD is where the launcher finds its frame socket.
-const launchFD = 3
-
 // ResultsFD is the descriptor on which a command finds Command.Results.
 const ResultsFD = 4
 
-// exitNotRun is the launcher's exit status when the command could not be
-// started, as in shells.
+// exitNotRun is the exit status of a command that could not be started, as in
+// shells.
 const exitNotRun = 127
 
-// launchMain turns this process into the command. The thread that will exec
-// gives up its rights and installs the filter on itself alone, so that another
-// thread can still pass the listener on.
-func launchMain() int {
-	runtime.LockOSThread()
-	unix.CloseOnExec(launchFD)
-	f, _, err := receiveFrame(launchFD)
-	if err != nil || f.Run == nil {
-		return exitNotRun
-	}
-	if err := launch(*f.Run); err != nil {
-		fmt.Fprintf(os.Stderr, "pip-witness: error: %v\n", err)
-		// Before the filter is installed init still waits for an answer.
-		_ = sendFrame(launchFD, frame{Kind: frameError, Error: err.Error()})
-	}
-	return exitNotRun
+// launch starts a command from a thread of its own, which gives up its rights and
+// installs the filter on itself alone before it forks: the child has both from its
+// first instruction on, and its first exec is recorded already. files are its
+// descriptors from 0 on, -1 for none. listening is called with the listener before
+// the fork, which waits for the supervisor's answer. It returns the process id.
+func launch(c Command, files []int, session bool, listening func(listener int) error) (pid int, err error) {
+	onOwnThread(func() { pid, err = launchHere(c, files, session, listening) })
+	return pid, err
 }
 
-func launch(c Command) error {
-	if err := unix.Chdir(c.Dir); err != nil {
-		return fmt.Errorf("run %q: change directory to %q: %w", c.Args, c.Dir, err)
+// onOwnThread runs f on a thread that ends with it.
+func onOwnThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			// The process's first thread never ends. It is held until another one did it.
+			onOwnThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		f() // never unlocked, so the thread ends with this goroutine
+	}()
+	<-done
+}
+
+func launchHere(c Command, files []int, session bool, listening func(listener int) error) (int, error) {
+	if err := unix.Access(c.Dir, unix.X_OK); err != nil {
+		return 0, fmt.Errorf("run %q: change directory to %q: %w", c.Args, c.Dir, err)
 	}
 	program, err := lookUp(c.Args[0], c.Env)
 	if err != nil {
-		return err
-	}
-	if err := passResults(); err != nil {
-		return err
-	}
-	if err := limit(c); err != nil {
-		return err
+		return 0, err
 	}
 	if err := dropRights(); err != nil {
-		return err
+		return 0, err
 	}
 	if len(c.Filter) > 0 {
 		listener, err := installFilter(c.Filter)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		sent := make(chan error)
-		go func() { sent <- sendFrame(launchFD, frame{Kind: frameNotify}, listener) }()
+		// Sending is among what the filter traps: another thread does it.
+		go func() { sent <- listening(listener) }()
 		if err := <-sent; err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if err := syscall.Exec(program, c.Args, c.Env); err != nil {
-		return fmt.Errorf("run %q: %w", program, err)
+	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Sys: &syscall.SysProcAttr{Setsid: session}}
+	for _, fd := range files {
+		attr.Files = append(attr.Files, uintptr(fd))
 	}
-	return nil
+	// Not os.StartProcess, which tries out what the kernel can do, under the filter.
+	pid, err := syscall.ForkExec(program, c.Args, attr)
+	if err != nil {
+		return 0, &notRunError{fmt.Errorf("run %q: %w", program, err)}
+	}
+	return pid, nil
 }
+
+// notRunError is a command that the kernel did not run; the filter is installed
+// already.
+type notRunError struct{ error }
 
 // lookUp finds the program on the PATH of the command's own environment.
 func lookUp(name string, env []string) (string, error) {
@@ -90,37 +101,6 @@ func lookUp(name string, env []string) (string, error) {
 		return "", fmt.Errorf("run %q: %w", name, err)
 	}
 	return program, nil
-}
-
-// passResults keeps the results pipe open across the exec, on the descriptor
-// where the launcher got it.
-func passResults() error {
-	_, err := unix.FcntlInt(ResultsFD, unix.F_SETFD, 0)
-	if err != nil && !errors.Is(err, unix.EBADF) { // EBADF: there is none
-		return fmt.Errorf("pass results pipe: %w", err)
-	}
-	return nil
-}
-
-func limit(c Command) error {
-	limits := []struct {
-		resource int
-		value    uint64
-	}{
-		{unix.RLIMIT_CORE, 0},
-		{unix.RLIMIT_FSIZE, c.MaxFileSize},
-		{unix.RLIMIT_NPROC, c.MaxProcesses},
-	}
-	for _, l := range limits {
-		if l.value == 0 && l.resource != unix.RLIMIT_CORE {
-			continue
-		}
-		r := &unix.Rlimit{Cur: l.value, Max: l.value}
-		if err := unix.Setrlimit(l.resource, r); err != nil {
-			return fmt.Errorf("set resource limit %d to %d: %w", l.resource, l.value, err)
-		}
-	}
-	return nil
 }
 
 // dropRights leaves the calling thread without any capability and without a way

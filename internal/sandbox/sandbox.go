@@ -16,24 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Arguments zero of the re-executed binary; see the package comment.
-const (
-	initName     = "pip-witness: init"
-	launcherName = "pip-witness: launch"
-)
+// initName is argument zero of the re-executed binary; see the package comment.
+const initName = "pip-witness: init"
 
-// Main takes the part of init or launcher when this process was re-executed as
-// one, and then never returns; otherwise it returns at once. Programs and test
-// binaries that use the package call it before anything else.
+// Main takes the part of init when this process was re-executed as that, and then
+// never returns; otherwise it returns at once. Programs and test binaries that use
+// the package call it before anything else.
 func Main() {
-	if len(os.Args) == 0 {
-		return
-	}
-	switch os.Args[0] {
-	case initName:
+	if len(os.Args) > 0 && os.Args[0] == initName {
 		os.Exit(initMain())
-	case launcherName:
-		os.Exit(launchMain())
 	}
 }
 
@@ -90,9 +81,6 @@ type Command struct {
 	// Filter is a classic BPF program whose user notifications go to
 	// Running.Notify; empty runs the command untraced.
 	Filter []Instruction `json:"filter,omitempty"`
-	// MaxFileSize and MaxProcesses are resource limits; 0 sets none.
-	MaxFileSize  uint64 `json:"maxFileSize,omitempty"`
-	MaxProcesses uint64 `json:"maxProcesses,omitempty"`
 	// Stdin, Stdout, Stderr of the command; nil is the null device. Results is
 	// inherited as descriptor ResultsFD when set.
 	Stdin   *os.File `json:"-"`
@@ -156,7 +144,8 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	defer requests.Close()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{initName}
-	cmd.Env = []string{"GOMAXPROCS=1", "GOGC=off"}
+	// Two, because a fork under the filter keeps one until it is answered.
+	cmd.Env = []string{"GOMAXPROCS=2", "GOGC=off"}
 	cmd.ExtraFiles = []*os.File{theirs, requests}
 	cmd.SysProcAttr = attributes(spec)
 	ended := make(chan struct{})
