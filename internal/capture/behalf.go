@@ -18,6 +18,10 @@ import (
 // rights, see [Supervisor.settleDown]; what the kernel decides by the opening
 // process itself is decided here.
 func (s *Supervisor) openFor(e *event, o opening, l location) {
+	if !s.port.injects() {
+		s.verifyOpen(e, o, l)
+		return
+	}
 	for range maxRaces {
 		fd, errno, created := s.make(e, o, l)
 		if errno != errRaced {

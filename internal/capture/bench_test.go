@@ -50,7 +50,7 @@ func (w world) repeat(b *testing.B, n int, path string, traced bool) time.Durati
 		b.Fatal(err)
 	}
 	if traced {
-		raw, err := capture.Filter()
+		raw, err := capture.Filter(capture.Notify)
 		if err != nil {
 			b.Fatal(err)
 		}

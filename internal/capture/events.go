@@ -34,6 +34,11 @@ func (s *Supervisor) onEvent(e *event) {
 		detail = fmt.Sprintf("pid %d", int32(e.args[0]))
 	case "seccomp":
 		detail = fmt.Sprintf("operation %d flags %#x", e.args[0], e.args[1])
+		if s.backend == Ptrace && e.args[0] == unix.SECCOMP_SET_MODE_FILTER && e.args[1]&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER != 0 {
+			// A listener of its own would be asked before the tracer is.
+			s.refuse(e, unix.EBUSY, detail)
+			return
+		}
 	}
 	s.addEvent(e, evidence.SyscallEvent{Detail: detail, Args: append([]uint64(nil), e.args[:]...)})
 }

@@ -196,8 +196,13 @@ func (s *Supervisor) onFork(e *event) { s.fork(e, e.args[0]) }
 // onVfork is a fork whose child uses the parent's memory until its exec.
 func (s *Supervisor) onVfork(e *event) { s.fork(e, unix.CLONE_VM|unix.CLONE_VFORK) }
 
-// onClone3 reads the flags, the first word of struct clone_args.
+// onClone3 reads the flags, the first word of struct clone_args. Under ptrace they
+// have to be in a register: a child that asks not to be traced would be lost.
 func (s *Supervisor) onClone3(e *event) {
+	if s.backend == Ptrace {
+		e.refuse = unix.ENOSYS // as on a kernel without it, for which callers have a fallback
+		return
+	}
 	flags, ok := s.words(e, e.args[0], 1)
 	if !ok {
 		return
@@ -216,6 +221,10 @@ const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS
 func (s *Supervisor) fork(e *event, flags uint64) {
 	if e.name == "fork" {
 		flags = 0
+	}
+	if s.backend == Ptrace && flags&unix.CLONE_UNTRACED != 0 {
+		s.refuse(e, unix.EPERM, "CLONE_UNTRACED")
+		return
 	}
 	s.share(e, flags)
 	if flags&unix.CLONE_THREAD != 0 {

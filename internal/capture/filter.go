@@ -18,11 +18,14 @@ const (
 )
 
 // Filter is the classic BPF program that traps the calls of this architecture's
-// table, every call of a foreign architecture and of the x32 ABI, and lets the
+// table in the way of the backend, every call of a foreign architecture and of the x32 ABI, and lets the
 // rest pass. A call without conditions costs two instructions; what passes by
 // its number alone is cached by the kernel (5.11 and newer).
-func Filter() ([]bpf.RawInstruction, error) {
+func Filter(b Backend) ([]bpf.RawInstruction, error) {
 	notify := bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}
+	if b == Ptrace {
+		notify.Val = unix.SECCOMP_RET_TRACE
+	}
 	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: offsetArch, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: auditArch, SkipTrue: 1},
@@ -35,7 +38,7 @@ func Filter() ([]bpf.RawInstruction, error) {
 	table := calls()
 	slices.SortFunc(table, func(a, b call) int { return cmp.Compare(a.nr, b.nr) })
 	for _, c := range table {
-		body := trap(c)
+		body := trap(c, notify)
 		if len(body) > 255 {
 			return nil, fmt.Errorf("filter for %s: %d instructions, limit 255", c.name, len(body))
 		}
@@ -51,33 +54,32 @@ func Filter() ([]bpf.RawInstruction, error) {
 }
 
 // trap is the part of the program for one call; it always returns.
-func trap(c call) []bpf.Instruction {
+func trap(c call, notify bpf.RetConstant) []bpf.Instruction {
 	if len(c.when) == 0 {
-		return []bpf.Instruction{bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}}
+		return []bpf.Instruction{notify}
 	}
 	var body []bpf.Instruction
 	for _, cond := range c.when {
-		body = append(body, test(cond)...)
+		body = append(body, test(cond, notify)...)
 	}
 	return append(body, bpf.RetConstant{Val: unix.SECCOMP_RET_ALLOW})
 }
 
-// test returns user notification when the condition holds, else falls through.
-func test(c condition) []bpf.Instruction {
+// test traps when the condition holds, else falls through.
+func test(c condition, notify bpf.RetConstant) []bpf.Instruction {
 	low := uint32(offsetArgs + 8*c.arg)
-	notify := []bpf.Instruction{bpf.RetConstant{Val: unix.SECCOMP_RET_USER_NOTIF}}
 	if c.wide {
 		return []bpf.Instruction{
 			bpf.LoadAbsolute{Off: low, Size: 4},
 			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 2},
 			bpf.LoadAbsolute{Off: low + 4, Size: 4},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
-			notify[0],
+			notify,
 		}
 	}
-	then := notify
+	then := []bpf.Instruction{notify}
 	if c.and != nil {
-		then = test(*c.and)
+		then = test(*c.and, notify)
 	}
 	compare := bpf.JumpEqual
 	if c.not {

@@ -34,7 +34,7 @@ func verdict(t testing.TB, vm *bpf.VM, nr, arch uint32, args [6]uint64) uint32 {
 
 func newVM(t testing.TB) *bpf.VM {
 	t.Helper()
-	raw, err := Filter()
+	raw, err := Filter(Notify)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestFilterForeign(t *testing.T) {
 
 // The kernel takes at most BPF_MAXINSNS instructions.
 func TestFilterSize(t *testing.T) {
-	raw, err := Filter()
+	raw, err := Filter(Notify)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,15 @@ func (s *Supervisor) onAddress(e *event) {
 	if s.exposed(e) && s.port.injects() {
 		s.addressFor(e, raw, &c)
 	}
-	s.addConnection(e, c)
+	i := s.addConnection(e, c)
+	if !s.port.injects() {
+		p := e.p
+		e.returned = func(got int64) {
+			if got < 0 {
+				p.record.Network.Connections[i].Errno = errnoName(unix.Errno(-got))
+			}
+		}
+	}
 }
 
 // onSendto records the destination of a datagram.
@@ -236,12 +244,13 @@ func typeName(kind int) string {
 	return "SOCK_" + strconv.Itoa(kind)
 }
 
-func (s *Supervisor) addConnection(e *event, c evidence.Connection) {
+// addConnection returns the index of the record.
+func (s *Supervisor) addConnection(e *event, c evidence.Connection) int {
 	key := strings.Join([]string{c.Syscall, c.Family, c.Address, strconv.Itoa(c.Port), c.Type}, " ")
 	if i, seen := e.p.links[key]; seen {
 		c := &e.p.record.Network.Connections[i]
 		c.Count = max(c.Count, 1) + 1
-		return
+		return i
 	}
 	s.records++
 	network := &e.p.record.Network
@@ -250,6 +259,7 @@ func (s *Supervisor) addConnection(e *event, c evidence.Connection) {
 	if c.Port == 53 && c.Syscall != "bind" {
 		network.DNSLookups = append(network.DNSLookups, evidence.DNSLookup{ServerAddress: c.Address, ServerPort: c.Port})
 	}
+	return e.p.links[key]
 }
 
 // onListen records the local address that a socket listens on.

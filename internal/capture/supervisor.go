@@ -56,6 +56,7 @@ type Supervisor struct {
 	digests *Digests
 
 	port      port
+	backend   Backend
 	order     []*process
 	threads   map[int]*thread
 	processes map[identity]*process
@@ -102,7 +103,7 @@ func New(o Options) (*Supervisor, error) {
 		o.MaxProcesses = DefaultMaxProcesses
 	}
 	s := &Supervisor{
-		options: o, digests: o.Digests,
+		backend: Notify, options: o, digests: o.Digests,
 		table: map[uint32]call{}, threads: map[int]*thread{}, processes: map[identity]*process{},
 		losses: map[string]int{}, refusals: map[string]int{}, buffer: make([]byte, maxPath),
 	}
@@ -126,6 +127,9 @@ type event struct {
 	given   int  // descriptor that becomes the result, owned; -1 is none
 	cloexec bool // of the descriptor that is given
 	later   bool // somebody else will answer
+	// returned is called with the result when the call has returned, by backends that
+	// see that; nil asks for nothing.
+	returned func(result int64)
 
 	spans [maxSpans]span // of the caller's memory that were read
 	read  int
@@ -238,8 +242,8 @@ func (s *Supervisor) Finish(open func(path string) (int, error)) ([]evidence.Pro
 
 func (s *Supervisor) coverage() evidence.Coverage {
 	c := evidence.Coverage{
-		Backend: string(Notify), Architecture: architecture, Kernel: kernelRelease(),
-		NotTrapped: notTrapped[:], Losses: s.losses, Limits: s.limits, Refusals: s.refusals, Events: s.events,
+		Backend: string(s.backend), Architecture: architecture, Kernel: kernelRelease(),
+		NotTrapped: slices.Concat(notTrapped[:], s.backend.notObserved()), Losses: s.losses, Limits: s.limits, Refusals: s.refusals, Events: s.events,
 	}
 	if c.Limits == nil {
 		c.Limits = []evidence.Limit{}

@@ -66,6 +66,7 @@ var compileProbe = sync.OnceValues(func() (string, error) {
 type world struct {
 	dir      string
 	confined bool
+	backend  capture.Backend
 	timeout  time.Duration
 	linger   time.Duration
 	watched  func(string) bool
@@ -88,18 +89,18 @@ func newWorld(t testing.TB, confined bool) world {
 	if err := os.WriteFile(filepath.Join(dir, "probe"), program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return world{dir: dir, confined: confined, timeout: 20 * time.Second, linger: 5 * time.Second}
+	return world{dir: dir, confined: confined, backend: capture.Notify, timeout: 20 * time.Second, linger: 5 * time.Second}
 }
 
-// eachWorld runs a test in the sandbox and without it.
+// eachWorld runs a test in the sandbox, without it, and with the other backend.
 func eachWorld(t *testing.T, test func(*testing.T, world)) {
-	for _, confined := range []bool{true, false} {
-		name := "sandbox"
-		if !confined {
-			name = "host"
-		}
-		t.Run(name, func(t *testing.T) { test(t, newWorld(t, confined)) })
-	}
+	t.Run("sandbox", func(t *testing.T) { test(t, newWorld(t, true)) })
+	t.Run("host", func(t *testing.T) { test(t, newWorld(t, false)) })
+	t.Run("ptrace", func(t *testing.T) {
+		w := newWorld(t, true)
+		w.backend = capture.Ptrace
+		test(t, w)
+	})
 }
 
 func (w world) spec(t testing.TB) sandbox.Spec {
@@ -139,7 +140,7 @@ func (w world) run(t testing.TB, args ...string) tracing {
 	digests := capture.NewDigests()
 	defer digests.Close()
 	trace := step.Trace{
-		Spec: w.spec(t), Timeout: w.timeout, Linger: w.linger, Watched: w.watched, Digests: digests,
+		Spec: w.spec(t), Backend: w.backend, Timeout: w.timeout, Linger: w.linger, Watched: w.watched, Digests: digests,
 		Commands: []step.Command{{Command: sandbox.Command{
 			Args: args, Env: []string{"PATH=/usr/bin:/bin", "HOME=/root"}, Dir: w.dir,
 		}}},
@@ -209,7 +210,7 @@ func (w world) attach(t *testing.T, o capture.Options, ops ...string) ([]evidenc
 		t.Fatal(err)
 	}
 	defer box.Close()
-	raw, err := capture.Filter()
+	raw, err := capture.Filter(w.backend)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,11 +225,16 @@ func (w world) attach(t *testing.T, o capture.Options, ops ...string) ([]evidenc
 	if err != nil {
 		t.Fatal(err)
 	}
-	running, err := box.Run(sandbox.Command{Args: append([]string{w.dir + "/probe"}, ops...), Dir: w.dir, Filter: filter})
+	running, err := box.Run(sandbox.Command{Args: append([]string{w.dir + "/probe"}, ops...), Dir: w.dir, Filter: filter, Ptrace: w.backend == capture.Ptrace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := supervisor.Attach(t.Context(), running.Notify); err != nil {
+	if w.backend == capture.Ptrace {
+		err = supervisor.AttachPtrace(t.Context(), running.Thread, running.Go)
+	} else {
+		err = supervisor.Attach(t.Context(), running.Notify)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := running.Wait(); err != nil {

@@ -45,6 +45,7 @@ type initProcess struct {
 	namespaces bool
 	sending    sync.Mutex
 	root       int // pid of the command, 0 when none
+	commands   chan received
 }
 
 func (in *initProcess) send(f frame, fds ...int) {
@@ -69,14 +70,14 @@ func (in *initProcess) serve() error {
 	if err := in.prepare(*f.Setup); err != nil {
 		return err
 	}
-	commands := make(chan received)
-	go readFrames(commands)
+	in.commands = make(chan received)
+	go readFrames(in.commands)
 	// SIGCHLD is coalesced, so every signal reaps all that ended.
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
 	for {
 		select {
-		case r, open := <-commands:
+		case r, open := <-in.commands:
 			if !open {
 				in.killAll()
 				return nil
@@ -285,26 +286,42 @@ func (in *initProcess) run(c Command, fds []int) error {
 	if len(fds) > 3 {
 		files = append(files, -1, fds[3]) // ResultsFD
 	}
-	listening := false
-	pid, err := launch(c, files, in.namespaces, func(listener int) error {
-		listening = true
-		defer unix.Close(listener)
-		return in.trySend(frame{Kind: frameNotify}, listener)
+	pid, err := launch(c, files, in.namespaces, handOver{
+		listener: func(fd int) error {
+			defer unix.Close(fd)
+			return in.trySend(frame{Kind: frameNotify}, fd)
+		},
+		thread: in.awaitTracer,
 	})
 	var notRun *notRunError
+	var noListener *noListenerError
 	switch {
 	case err == nil:
 		in.root = pid
-		return nil
 	case errors.As(err, &notRun) || len(c.Filter) == 0:
 		// As a shell does.
 		_, _ = unix.Write(fds[2], []byte("pip-witness: error: "+err.Error()+"\n"))
 		in.send(frame{Kind: frameExited, Status: exitNotRun})
-		return nil
-	case listening:
-		return fmt.Errorf("run %q: pass the listener on: %w", c.Args, err)
+	case errors.As(err, &noListener):
+		in.send(frame{Kind: frameError, Error: err.Error(), NoListener: true})
+	default:
+		return err
 	}
-	return err
+	return nil
+}
+
+// awaitTracer tells the supervisor the number of a thread and waits until it is
+// traced.
+func (in *initProcess) awaitTracer(thread int) error {
+	if err := in.trySend(frame{Kind: frameThread, PID: thread}); err != nil {
+		return err
+	}
+	r, open := <-in.commands
+	closeAll(r.fds)
+	if !open || r.frame.Kind != frameGo {
+		return errors.New("nobody traces the command")
+	}
+	return nil
 }
 
 // reap waits for every child that has ended; the command's end is reported.

@@ -23,10 +23,10 @@ const exitNotRun = 127
 // launch starts a command from a thread of its own, which gives up its rights and
 // installs the filter on itself alone before it forks: the child has both from its
 // first instruction on, and its first exec is recorded already. files are its
-// descriptors from 0 on, -1 for none. listening is called with the listener before
-// the fork, which waits for the supervisor's answer. It returns the process id.
-func launch(c Command, files []int, session bool, listening func(listener int) error) (pid int, err error) {
-	onOwnThread(func() { pid, err = launchHere(c, files, session, listening) })
+// descriptors from 0 on, -1 for none. traced is called before the fork, which waits
+// for the supervisor's answer. It returns the process id.
+func launch(c Command, files []int, session bool, traced handOver) (pid int, err error) {
+	onOwnThread(func() { pid, err = launchHere(c, files, session, traced) })
 	return pid, err
 }
 
@@ -47,7 +47,7 @@ func onOwnThread(f func()) {
 	<-done
 }
 
-func launchHere(c Command, files []int, session bool, listening func(listener int) error) (int, error) {
+func launchHere(c Command, files []int, session bool, traced handOver) (int, error) {
 	if err := unix.Access(c.Dir, unix.X_OK); err != nil {
 		return 0, fmt.Errorf("run %q: change directory to %q: %w", c.Args, c.Dir, err)
 	}
@@ -59,14 +59,7 @@ func launchHere(c Command, files []int, session bool, listening func(listener in
 		return 0, err
 	}
 	if len(c.Filter) > 0 {
-		listener, err := installFilter(c.Filter)
-		if err != nil {
-			return 0, err
-		}
-		sent := make(chan error)
-		// Sending is among what the filter traps: another thread does it.
-		go func() { sent <- listening(listener) }()
-		if err := <-sent; err != nil {
+		if err := submit(c, traced); err != nil {
 			return 0, err
 		}
 	}
@@ -81,6 +74,38 @@ func launchHere(c Command, files []int, session bool, listening func(listener in
 	}
 	return pid, nil
 }
+
+// submit puts the calling thread under the filter and has somebody answer for it.
+func submit(c Command, traced handOver) error {
+	told := make(chan error)
+	if c.Ptrace {
+		thread := unix.Gettid()
+		go func() { told <- traced.thread(thread) }()
+		if err := <-told; err != nil {
+			return err
+		}
+		_, err := installFilter(c.Filter, 0)
+		return err
+	}
+	// WAIT_KILLABLE_RECV (5.19): once a call was received by the supervisor only a
+	// fatal signal interrupts it, so no call is seen twice.
+	listener, err := installFilter(c.Filter, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	if err != nil {
+		return &noListenerError{err}
+	}
+	// Sending is among what the filter traps: another thread does it.
+	go func() { told <- traced.listener(listener) }()
+	return <-told
+}
+
+// handOver is how the supervisor learns of what it has to answer for.
+type handOver struct {
+	listener func(fd int) error
+	thread   func(number int) error
+}
+
+// noListenerError is a kernel that does not give a listener.
+type noListenerError struct{ error }
 
 // notRunError is a command that the kernel did not run; the filter is installed
 // already.
@@ -129,16 +154,14 @@ func dropRights() error {
 	return nil
 }
 
-// installFilter gives the calling thread the filter and returns its listener.
-func installFilter(program []Instruction) (int, error) {
+// installFilter gives the calling thread the filter and returns its listener, if
+// the flags ask for one.
+func installFilter(program []Instruction, flags uintptr) (int, error) {
 	filter := make([]unix.SockFilter, len(program))
 	for i, in := range program {
 		filter[i] = unix.SockFilter{Code: in.Code, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
 	fprog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	// WAIT_KILLABLE_RECV (5.19): once a call was received by the supervisor only a
-	// fatal signal interrupts it, so no call is seen twice.
-	flags := uintptr(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
 	fd, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&fprog)))
 	runtime.KeepAlive(filter)
 	if errno != 0 {

@@ -19,6 +19,8 @@ const (
 	frameReady  = "ready"  // the world is there; carries the gateway listener
 	frameRun    = "run"    // Command: start it; carries stdin, stdout, stderr, results
 	frameNotify = "notify" // the command's seccomp listener; carries it
+	frameThread = "thread" // the number of the thread that waits to be traced
+	frameGo     = "go"     // it is traced, and may go on
 	frameExited = "exited" // the command's status
 	frameKill   = "kill"   // kill every process inside but init
 	frameError  = "error"  // what could not be done
@@ -37,6 +39,8 @@ type frame struct {
 	Address string   `json:"address,omitempty"`
 	Missing []string `json:"missing,omitempty"`
 	Error   string   `json:"error,omitempty"`
+	// NoListener says of an error that it is ErrNoListener.
+	NoListener bool `json:"noListener,omitempty"`
 }
 
 // sendFrame writes f and passes fds with its first byte.

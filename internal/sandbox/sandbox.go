@@ -8,7 +8,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -81,6 +84,9 @@ type Command struct {
 	// Filter is a classic BPF program whose user notifications go to
 	// Running.Notify; empty runs the command untraced.
 	Filter []Instruction `json:"filter,omitempty"`
+	// Ptrace says that the filter has no listener: the thread that forks the command
+	// is Running.Thread, and waits to be traced until Running.Go is called.
+	Ptrace bool `json:"ptrace,omitempty"`
 	// Stdin, Stdout, Stderr of the command; nil is the null device. Results is
 	// inherited as descriptor ResultsFD when set.
 	Stdin   *os.File `json:"-"`
@@ -117,6 +123,10 @@ type Box struct {
 	waiting sync.Once
 	waitErr error
 }
+
+// ErrNoListener is what Box.Run returns where the kernel gives no seccomp listener;
+// Command.Ptrace needs none.
+var ErrNoListener = errors.New("no seccomp user notification here")
 
 // UnavailableError says that this machine does not allow the sandbox.
 type UnavailableError struct {
@@ -255,6 +265,9 @@ func (b *Box) expect(kind string) (frame, []int, error) {
 		return f, nil, fmt.Errorf("sandbox: %w", err)
 	case f.Kind == frameError:
 		closeAll(fds)
+		if f.NoListener {
+			return f, nil, fmt.Errorf("sandbox: %s: %w", f.Error, ErrNoListener)
+		}
 		return f, nil, fmt.Errorf("sandbox: %s", f.Error)
 	case f.Kind != kind:
 		closeAll(fds)
@@ -299,8 +312,19 @@ func (b *Box) Missing() []string { return b.missing }
 type Running struct {
 	box *Box
 	// Notify is the seccomp listener, close on exec, owned by the caller; -1 when
-	// the command is untraced.
+	// there is none.
 	Notify int
+	// Thread is the thread that will fork the command, by its number outside; 0
+	// without Command.Ptrace.
+	Thread int
+}
+
+// Go lets the thread that waits to be traced install the filter and fork.
+func (r *Running) Go() error {
+	if err := sendFrame(r.box.control, frame{Kind: frameGo}); err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	return nil
 }
 
 // Run starts one command; commands of a box run one after the other.
@@ -327,6 +351,14 @@ func (b *Box) Run(c Command) (*Running, error) {
 	if len(c.Filter) == 0 {
 		return r, nil
 	}
+	if c.Ptrace {
+		f, _, err := b.expect(frameThread)
+		if err != nil {
+			return nil, err
+		}
+		r.Thread, err = b.threadOutside(f.PID)
+		return r, err
+	}
 	_, got, err := b.expect(frameNotify)
 	if err != nil {
 		return nil, err
@@ -337,6 +369,28 @@ func (b *Box) Run(c Command) (*Running, error) {
 	}
 	r.Notify = got[0]
 	return r, nil
+}
+
+// threadOutside is the number outside of a thread of init.
+func (b *Box) threadOutside(inside int) (int, error) {
+	dir := fmt.Sprintf("/proc/%d/task", b.InitPID())
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("sandbox: list the threads of init: %w", err)
+	}
+	for _, e := range entries {
+		status, err := os.ReadFile(filepath.Join(dir, e.Name(), "status"))
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		_, numbers, _ := strings.Cut(string(status), "\nNSpid:")
+		numbers, _, _ = strings.Cut(numbers, "\n")
+		fields := strings.Fields(numbers)
+		if len(fields) > 0 && fields[len(fields)-1] == strconv.Itoa(inside) {
+			return strconv.Atoi(e.Name())
+		}
+	}
+	return 0, fmt.Errorf("sandbox: init has no thread %d", inside)
 }
 
 // Wait returns the exit status of the command: its code, or 128+signal. Other

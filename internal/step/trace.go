@@ -4,6 +4,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ type Trace struct {
 	Linger  time.Duration
 	// Limits end the recording when they are reached.
 	Limits Limits
+	// Backend is how calls are seen; empty is the best that the machine has.
+	Backend capture.Backend
 	// Contact is called before a process inside contacts an IP address; listen opens
 	// a socket inside. nil leaves the address to the kernel.
 	Contact func(network, address string, port int, listen func(network, address string, port int) (*os.File, error))
@@ -186,7 +189,7 @@ type run struct {
 	trace      Trace
 	box        *sandbox.Box
 	supervisor *capture.Supervisor
-	filter     []sandbox.Instruction
+	backend    capture.Backend
 	recording  *Recording
 	stopped    atomic.Bool // by the supervisor, which runs beside
 	limits     []evidence.Limit
@@ -211,20 +214,51 @@ func (t Trace) newRun(box *sandbox.Box) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := capture.Filter()
+	r.supervisor, r.backend = supervisor, cmp.Or(t.Backend, capture.Notify)
+	return r, nil
+}
+
+// filtered is the command under the filter of the backend.
+func (r *run) filtered(c sandbox.Command) (sandbox.Command, error) {
+	raw, err := capture.Filter(r.backend)
+	if err != nil {
+		return c, err
+	}
+	c.Filter, c.Ptrace = nil, r.backend == capture.Ptrace
+	for _, i := range raw {
+		c.Filter = append(c.Filter, sandbox.Instruction{Code: i.Op, Jt: i.Jt, Jf: i.Jf, K: i.K})
+	}
+	return c, nil
+}
+
+// start starts the command under the backend; where the kernel gives no listener,
+// and none was asked for, under the other one.
+func (r *run) start(c sandbox.Command) (*sandbox.Running, error) {
+	c, err := r.filtered(c)
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range raw {
-		r.filter = append(r.filter, sandbox.Instruction{Code: i.Op, Jt: i.Jt, Jf: i.Jf, K: i.K})
+	running, err := r.box.Run(c)
+	if !errors.Is(err, sandbox.ErrNoListener) || r.trace.Backend != "" {
+		return running, err
 	}
-	r.supervisor = supervisor
-	return r, nil
+	r.backend = capture.Ptrace
+	if c, err = r.filtered(c); err != nil {
+		return nil, err
+	}
+	return r.box.Run(c)
+}
+
+// attach answers for the command until all of it has ended.
+func (r *run) attach(ctx context.Context, running *sandbox.Running) error {
+	if r.backend == capture.Ptrace {
+		return r.supervisor.AttachPtrace(ctx, running.Thread, running.Go)
+	}
+	return r.supervisor.Attach(ctx, running.Notify)
 }
 
 // command runs one command to the end of its whole process tree.
 func (r *run) command(ctx context.Context, c Command) error {
-	c.Filter = r.filter
 	stdout, err := attachOutput(&c.Command.Stdout, c.Stdout)
 	if err != nil {
 		return err
@@ -237,7 +271,7 @@ func (r *run) command(ctx context.Context, c Command) error {
 	if err != nil {
 		return err
 	}
-	running, err := r.box.Run(c.Command)
+	running, err := r.start(c.Command)
 	c.Command.Stdout.Close()
 	c.Command.Stderr.Close()
 	if c.Command.Results != nil {
@@ -247,7 +281,7 @@ func (r *run) command(ctx context.Context, c Command) error {
 		return err
 	}
 	traced := make(chan error, 1)
-	go func() { traced <- r.supervisor.Attach(ctx, running.Notify) }()
+	go func() { traced <- r.attach(ctx, running) }()
 	var talking sync.WaitGroup
 	talkCtx, stopTalking := context.WithCancel(ctx)
 	if conversation != nil {
