@@ -134,7 +134,7 @@ type Network struct {
 }
 
 // Flow is one connection, or the datagrams of one process to one address, as the
-// sinkhole received it.
+// sinkhole received it. Nobody got what was sent, except for a relayed one.
 type Flow struct {
 	Protocol string `json:"protocol"` // tcp, udp
 	Address  string `json:"address"`
@@ -149,10 +149,18 @@ type Flow struct {
 	// Canaries are the paths and variables of decoys whose value was in what was
 	// sent (as it is, in hexadecimal or in base64), sorted; absent when none was.
 	Canaries []string `json:"canaries,omitempty"`
-	// Bytes were received in all; FirstBytes are the first 512, base64.
-	Bytes      int64     `json:"bytes"`
-	FirstBytes string    `json:"firstBytes,omitempty"`
-	Timestamp  time.Time `json:"timestamp"`
+	// Bytes were received in all; FirstBytes are the first 512, base64, of a relayed
+	// flow only when it is TLS: anything else may hold credentials.
+	Bytes      int64  `json:"bytes"`
+	FirstBytes string `json:"firstBytes,omitempty"`
+	// Relayed is true when the flow was passed on to a host that the user allowed, or
+	// was to be: Error says why it failed or broke. Received are the bytes that came
+	// back. A repository that the index gateway asks has the gateway's address here,
+	// and HTTPHost and HTTPRequest say what was asked outside.
+	Relayed   bool      `json:"relayed,omitempty"`
+	Received  int64     `json:"received,omitempty"`
+	Error     string    `json:"error,omitempty"`
+	Timestamp time.Time `json:"timestamp"`
 }
 
 // Socket is a socket of an unusual family or type that was made.
@@ -356,6 +364,9 @@ type Sandbox struct {
 	BasePrefixes []string `json:"basePrefixes,omitempty"`
 	// Gateway is the "host:port" of the index gateway inside the sandbox.
 	Gateway string `json:"gateway,omitempty"`
+	// AllowedHosts are the hosts, "name" or "name:port", that the installer's own
+	// connections are passed on to; absent without any.
+	AllowedHosts []string `json:"allowedHosts,omitempty"`
 	// Decoys are the fake credentials that were planted; absent without any.
 	Decoys []Decoy `json:"decoys,omitempty"`
 	// Resolver is the address of the sandbox's own name server; empty without one.

@@ -59,6 +59,18 @@ func AssignRoles(cmd *CommandRun, kind StepKind) {
 	}
 }
 
+// RoleNow is the role that AssignRoles would give to the last process of a lineage,
+// which has its ancestors before it, if the run ended at this moment. The role can
+// only get less trusted later. An empty lineage is package code.
+func RoleNow(lineage []Process, s Sandbox, kind StepKind) Role {
+	if len(lineage) == 0 {
+		return RolePackageCode
+	}
+	cmd := CommandRun{Processes: slices.Clone(lineage), Coverage: Coverage{Sandbox: s}}
+	AssignRoles(&cmd, kind)
+	return cmd.Processes[len(lineage)-1].Role
+}
+
 // image is one program that a process ran, with its arguments.
 type image struct {
 	program string

@@ -149,7 +149,7 @@ func (s *Supervisor) address(e *event, fd int32, at, length uint64) (raw []byte,
 		if c.Type == "SOCK_DGRAM" {
 			network = "udp"
 		}
-		s.options.Contact(network, c.Address, c.Port)
+		s.options.Contact(s.contact(e.p, network, c.Address, c.Port))
 	}
 	return raw, c, true
 }

@@ -35,9 +35,9 @@ type Options struct {
 	// Stop is called once, from the supervisor's thread, when a limit is reached;
 	// it has to end the traced processes soon.
 	Stop func()
-	// Contact is called before a process connects or sends to an IP address that is
-	// not loopback, "tcp" or "udp"; the process waits meanwhile. nil does nothing.
-	Contact func(network, address string, port int)
+	// Contact is called before a process connects or sends to an IP address; the
+	// process waits meanwhile. nil does nothing.
+	Contact func(Contact)
 	// Redact replaces the arguments of a program before they are recorded.
 	Redact func([]string) []string
 	// RedactEnviron renders an environment without secrets.

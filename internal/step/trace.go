@@ -54,7 +54,7 @@ type Trace struct {
 	Backend capture.Backend
 	// Contact is called before a process inside contacts an IP address; listen opens
 	// a socket inside. nil leaves the address to the kernel.
-	Contact func(network, address string, port int, listen func(network, address string, port int) (*os.File, error))
+	Contact func(c capture.Contact, listen func(network, address string, port int) (*os.File, error))
 	// Watched and Digests are as in capture.Options.
 	Watched func(string) bool
 	Digests *capture.Digests
@@ -199,9 +199,9 @@ type run struct {
 
 func (t Trace) newRun(box *sandbox.Box) (*run, error) {
 	r := &run{trace: t, box: box, recording: &Recording{Started: time.Now().UTC()}}
-	var contact func(network, address string, port int)
+	var contact func(capture.Contact)
 	if t.Contact != nil {
-		contact = func(network, address string, port int) { t.Contact(network, address, port, box.Listen) }
+		contact = func(c capture.Contact) { t.Contact(c, box.Listen) }
 	}
 	supervisor, err := capture.New(capture.Options{
 		Contact: contact,
