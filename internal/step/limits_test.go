@@ -22,7 +22,7 @@ func TestLimitsExceeded(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ""
-			if l := c.limits.exceeded(self); l != nil {
+			if l := c.limits.gauge(true).exceeded(self); l != nil {
 				got = l.Name
 			}
 			if got != c.want {
