@@ -89,6 +89,8 @@ type Request struct {
 	// Environ and WorkDir are the user's.
 	Environ []string
 	WorkDir string
+	// Private are files, by absolute path, that nothing inside may read: keys.
+	Private []string
 	// Progress is told what goes on; nil is quiet.
 	Progress func(Progress)
 }
@@ -472,7 +474,11 @@ func (c *run) addBinds(spec *sandbox.Spec) error {
 		return err
 	}
 	resolver, err := c.world.resolverBind()
-	spec.Binds = slices.Concat(spec.Binds, tools, c.world.interpreterBinds(), []sandbox.Bind{resolver})
+	if err != nil {
+		return err
+	}
+	private, err := c.world.privateBinds(c.Private, "")
+	spec.Binds = slices.Concat(spec.Binds, tools, c.world.interpreterBinds(), []sandbox.Bind{resolver}, private)
 	return err
 }
 

@@ -52,34 +52,41 @@ func newWorld(python *interpreter.Interpreter, box bool) (*world, error) {
 	if home == "" || home == "/" {
 		home = "/home/user"
 	}
-	dir, err := os.MkdirTemp("", "pip-witness-")
-	if err != nil {
-		return nil, fmt.Errorf("make the run's directory: %w", err)
+	w := &world{box: box, temp: tempDir, home: home, python: python}
+	if err := w.make(); err != nil {
+		return nil, err
 	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return nil, fmt.Errorf("make the run's directory: %w", err)
-	}
-	w := &world{dir: dir, box: box, temp: tempDir, home: home, python: python}
 	if !box {
 		w.home, w.temp = w.host(dirHome), w.host(dirTemp)
 	}
 	w.prefix, w.work = w.home+"/venv", w.home+"/project"
 	w.sites = python.EnvironmentSites(w.prefix)
+	return w, nil
+}
+
+// make makes the run's directory.
+func (w *world) make() (err error) {
+	if w.dir, err = os.MkdirTemp("", "pip-witness-"); err != nil {
+		return fmt.Errorf("make the run's directory: %w", err)
+	}
+	if w.dir, err = filepath.EvalSymlinks(w.dir); err != nil {
+		return fmt.Errorf("make the run's directory: %w", err)
+	}
 	for _, d := range []string{
 		dirRoot, dirHome, dirHome + "/project", dirInputs, dirSource,
 		dirImport + "/root", dirImport + "/upper", dirImport + "/work", dirLayers + "/" + StepInstall, dirLayers + "/" + StepImport,
 	} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
+		if err := os.MkdirAll(w.host(d), 0o755); err != nil {
+			return errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
 		}
 	}
 	for _, d := range []string{dirTemp, dirImport + "/tmp"} {
-		name := filepath.Join(dir, d)
+		name := w.host(d)
 		if err := errors.Join(os.Mkdir(name, 0o755), os.Chmod(name, 0o777|fs.ModeSticky)); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
+			return errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // host is a path below the run's directory.
@@ -211,12 +218,45 @@ func (w *world) toolchainBinds(user []string) ([]sandbox.Bind, error) {
 			if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
 				continue
 			}
-			empty := w.host(dirInputs, "no-credentials")
-			if err := os.WriteFile(empty, nil, 0o444); err != nil {
-				return nil, fmt.Errorf("hide %q: %w", file, err)
+			cover, err := w.cover(file)
+			if err != nil {
+				return nil, err
 			}
-			binds = append(binds, sandbox.Bind{Source: empty, Target: file})
+			binds = append(binds, cover)
 		}
+	}
+	return binds, nil
+}
+
+// cover is an empty file in place of one of the host.
+func (w *world) cover(file string) (sandbox.Bind, error) {
+	empty := w.host(dirInputs, "empty")
+	if err := os.WriteFile(empty, nil, 0o444); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return sandbox.Bind{}, fmt.Errorf("hide %q: %w", file, err)
+	}
+	return sandbox.Bind{Source: empty, Target: file}, nil
+}
+
+// privateBinds cover files of the host that nothing inside may read, the key above
+// all. What lies in an empty directory is not there anyway, except below shown, a
+// directory that is.
+func (w *world) privateBinds(files []string, shown string) ([]sandbox.Bind, error) {
+	hidden := append(w.hidden(), "/tmp", "/run", "/home", "/root")
+	var binds []sandbox.Bind
+	for _, f := range files {
+		file, err := filepath.EvalSymlinks(f)
+		if err != nil {
+			return nil, fmt.Errorf("hide %q: %w", f, err)
+		}
+		covered := func(dir string) bool { return within(file, dir) }
+		if slices.ContainsFunc(hidden, covered) && (shown == "" || !covered(shown)) {
+			continue
+		}
+		cover, err := w.cover(file)
+		if err != nil {
+			return nil, err
+		}
+		binds = append(binds, cover)
 	}
 	return binds, nil
 }
@@ -264,7 +304,7 @@ func (w *world) basePrefixes() []string {
 	var prefixes []string
 	for _, p := range append([]string{w.python.Prefix, filepath.Dir(w.python.Real), w.python.PipPackage}, w.python.ReadPaths...) {
 		info, err := os.Stat(p)
-		if err != nil || !info.IsDir() || slices.Contains(w.python.CertPaths, p) {
+		if err != nil || !info.IsDir() || !filepath.IsAbs(p) || slices.Contains(w.python.CertPaths, p) {
 			continue
 		}
 		if !slices.ContainsFunc(prefixes, func(dir string) bool { return within(p, dir) }) {

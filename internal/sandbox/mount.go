@@ -39,8 +39,7 @@ func buildRoot(spec Spec) (world, error) {
 		func() error { return mountSys(root) },
 		func() error { return mountDev(root) },
 		func() error { return v.makeEmpty(spec.Hidden) },
-		func() error { return v.applyOverlays(spec.Overlays) },
-		func() error { return v.applyBinds(spec.Binds) },
+		v.applyMounts,
 		func() error { return writeFiles(root, spec.Files) },
 		func() error { return mountProc(root) },
 		func() error { return enter(root) },
@@ -289,42 +288,55 @@ func (v *view) makeEmpty(hidden []string) error {
 	return nil
 }
 
-func (v *view) applyOverlays(overlays []Overlay) error {
-	for _, o := range overlays {
-		if err := v.point(filepath.Join(v.root, o.Target), true); err != nil {
-			return fmt.Errorf("overlay %q: %w", o.Target, err)
-		}
-		l := Layer{Path: o.Target, Lower: append(slices.Clone(o.Below), o.Lower), Upper: o.Upper}
-		var st unix.Stat_t
-		if err := unix.Stat(o.Upper, &st); err != nil {
-			return fmt.Errorf("overlay %q: look at %q: %w", o.Target, o.Upper, err)
-		}
-		l.Mode = st.Mode & 0o7777
-		if err := v.stack(l, o.Work); err != nil {
+// applyMounts lays overlays and binds over the view, outer ones before those below
+// them; of those at one place overlays first, then binds in their order.
+func (v *view) applyMounts() error {
+	type place struct {
+		target string
+		apply  func() error
+	}
+	var places []place
+	for _, o := range v.spec.Overlays {
+		places = append(places, place{o.Target, func() error { return v.applyOverlay(o) }})
+	}
+	for _, b := range v.spec.Binds {
+		places = append(places, place{b.Target, func() error { return v.applyBind(b) }})
+	}
+	slices.SortStableFunc(places, func(a, b place) int { return strings.Compare(a.target, b.target) })
+	for _, p := range places {
+		if err := p.apply(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (v *view) applyBinds(binds []Bind) error {
-	for _, b := range binds {
-		target, err := inRoot(v.root, b.Target)
-		if err != nil {
-			return err
-		}
-		info, err := os.Stat(b.Source)
-		if err != nil {
-			return fmt.Errorf("bind %q: %w", b.Source, err)
-		}
-		if err := v.point(target, info.IsDir()); err != nil {
-			return fmt.Errorf("bind %q: %w", b.Source, err)
-		}
-		if err := bind(Bind{Source: b.Source, Target: target, Writable: b.Writable}); err != nil {
-			return err
-		}
+func (v *view) applyOverlay(o Overlay) error {
+	if err := v.point(filepath.Join(v.root, o.Target), true); err != nil {
+		return fmt.Errorf("overlay %q: %w", o.Target, err)
 	}
-	return nil
+	l := Layer{Path: o.Target, Lower: append(slices.Clone(o.Below), o.Lower), Upper: o.Upper}
+	var st unix.Stat_t
+	if err := unix.Stat(o.Upper, &st); err != nil {
+		return fmt.Errorf("overlay %q: look at %q: %w", o.Target, o.Upper, err)
+	}
+	l.Mode = st.Mode & 0o7777
+	return v.stack(l, o.Work)
+}
+
+func (v *view) applyBind(b Bind) error {
+	target, err := inRoot(v.root, b.Target)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(b.Source)
+	if err != nil {
+		return fmt.Errorf("bind %q: %w", b.Source, err)
+	}
+	if err := v.point(target, info.IsDir()); err != nil {
+		return fmt.Errorf("bind %q: %w", b.Source, err)
+	}
+	return bind(Bind{Source: b.Source, Target: target, Writable: b.Writable})
 }
 
 // hideSockets covers the sockets of host services that can be reached by path. In

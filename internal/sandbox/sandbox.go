@@ -80,9 +80,9 @@ type Spec struct {
 	// Layers makes the directories of the host and the hidden ones writable inside,
 	// each change landing in a directory of the run; nil shows the host read-only.
 	Layers *Layers `json:"layers,omitempty"`
-	// Binds are laid over the view of the host, in order.
+	// Binds are laid over the view of the host, outer ones before those below them.
 	Binds []Bind `json:"binds"`
-	// Overlays are laid after Hidden and before Binds.
+	// Overlays are laid like Binds, before one at the same place.
 	Overlays []Overlay `json:"overlays,omitempty"`
 	// Files are made below /run, by absolute path, read-only.
 	Files map[string][]byte `json:"files,omitempty"`
