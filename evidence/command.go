@@ -362,9 +362,9 @@ type Sandbox struct {
 	// Resolver is the address of the sandbox's own name server; empty without one.
 	Resolver string `json:"resolver,omitempty"`
 	// ReadOnly are paths that cannot be changed inside, "/" standing for its own
-	// entries; Overlaid are those of the host that can, each change landing in a
-	// throw-away layer and in Changes; Writable are throw-away paths that start empty
-	// or with the environment. Each holds for what lies below, up to a longer path of
+	// entries; Overlaid are those that can, the host's directories and those of users,
+	// which start empty: each change lands in a throw-away layer and in Changes.
+	// Writable are throw-away paths that start empty or with the environment. Each holds for what lies below, up to a longer path of
 	// another list. All are sorted but Writable.
 	ReadOnly []string `json:"readOnly,omitempty"`
 	Overlaid []string `json:"overlaid,omitempty"`

@@ -39,7 +39,8 @@ func addChanges(ctx context.Context, recording *step.Recording, before, after *e
 		}
 		for _, c := range evidence.DiffTrees(old, now) {
 			// What was made to mount something there is no change of the command.
-			if !covered(c.Path) && !(c.Change == "created" && slices.Contains(recording.Made, c.Path)) {
+			ours := (c.Change == "created" || c.Change == "owner") && slices.Contains(recording.Made, c.Path)
+			if !covered(c.Path) && !ours {
 				outside = append(outside, c)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -62,7 +63,7 @@ func ReadFacts() Facts {
 	return f
 }
 
-// Problems are what these facts alone say against a sandbox, worst first.
+// Problems are what these facts alone say against a sandbox.
 func (f Facts) Problems() []*UnavailableError {
 	var problems []*UnavailableError
 	if f.Release != "" && !atLeast(f.Release, 5, 19) {
@@ -80,12 +81,21 @@ func (f Facts) Problems() []*UnavailableError {
 	if p := f.userNamespaces(); p != nil && f.UID != 0 {
 		problems = append(problems, p)
 	}
-	if f.FileSystems != "" && !strings.Contains(f.FileSystems, "\toverlay") {
-		problems = append(problems, &UnavailableError{
-			Reason: "the overlay file system is not loaded, so host directories are read-only inside", Hint: "load it: modprobe overlay",
-		})
-	}
 	return problems
+}
+
+// Overlay is why directories of the host would be read-only inside, which a check
+// can do with; nil when these facts know of nothing.
+func (f Facts) Overlay() *UnavailableError {
+	switch {
+	case f.FileSystems != "" && !slices.Contains(strings.Fields(f.FileSystems), "overlay"):
+		return &UnavailableError{Reason: "the overlay file system is not loaded", Hint: "load it: modprobe overlay"}
+	case f.Release != "" && !atLeast(f.Release, 5, 11):
+		return &UnavailableError{
+			Reason: fmt.Sprintf("kernel %s has no overlays in user namespaces, which came with 5.11", f.Release), Hint: "boot a newer kernel",
+		}
+	}
+	return nil
 }
 
 // userNamespaces is the setting that forbids them to an ordinary user, nil when

@@ -364,10 +364,41 @@ func (v *view) layer(path string, lower []string) error {
 	if err != nil {
 		return err
 	}
+	if err := v.openTemporary(l); err != nil {
+		return err
+	}
 	if err := v.overlay(filepath.Join(v.root, path), l.Lower, l.Upper, work); err != nil {
 		return v.readOnly(path, err.Error())
 	}
 	v.layers = append(v.layers, l)
+	return nil
+}
+
+// temporary is the directory of the host that everybody may write to and that is
+// not shown empty.
+const temporary = "/var/tmp"
+
+// openTemporary makes the temporary directory in the layer above it beforehand. The
+// kernel copies a directory before the first change in it, with its owner, and for
+// an ordinary user that fails where the owner is another one.
+func (v *view) openTemporary(l Layer) error {
+	var st unix.Stat_t
+	if os.Getuid() == 0 || l.Path == temporary || !within(temporary, l.Path) || v.hole == temporary ||
+		unix.Lstat(temporary, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil
+	}
+	dir := l.Upper
+	for _, name := range strings.Split(strings.TrimPrefix(temporary, l.Path+"/"), "/") {
+		dir = filepath.Join(dir, name)
+		inside := filepath.Join(l.Path, strings.TrimPrefix(dir, l.Upper))
+		if err := unix.Lstat(inside, &st); err != nil {
+			return fmt.Errorf("look at %q: %w", inside, err)
+		}
+		if err := errors.Join(os.Mkdir(dir, 0o700), unix.Chmod(dir, st.Mode&0o7777)); err != nil {
+			return fmt.Errorf("make %q in its layer: %w", inside, err)
+		}
+		v.made = append(v.made, inside)
+	}
 	return nil
 }
 

@@ -366,8 +366,8 @@ func (b *Box) Missing() []string { return b.world.Missing }
 // that cannot, parents before what lies over them; empty without namespaces.
 func (b *Box) Layers() []Layer { return b.world.Layers }
 
-// Made lists the paths inside that exist only because something is mounted there,
-// or below.
+// Made lists the paths inside that exist, or belong to who runs this, only because
+// something is mounted there or has to be written there.
 func (b *Box) Made() []string { return b.world.Made }
 
 // Running is a command inside a sandbox.
