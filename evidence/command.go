@@ -21,8 +21,10 @@ type CommandRun struct {
 	// Processes holds one record per process (thread group), in order of first
 	// sight; the command itself comes first.
 	Processes []Process `json:"processes"`
-	// Changes are the differences between the trees under the trail's roots before
-	// and after the command, sorted by path; absent when no second tree was taken.
+	// Changes are the differences of the file tree before and after the command,
+	// sorted by path: everything under the trail's roots and, in a sandbox, all that
+	// was changed in directories of Coverage.Sandbox.Overlaid and in its TempDir. What
+	// was cut is in Coverage.Limits as "changes". Absent when no second tree was taken.
 	Changes []TreeChange `json:"changes,omitzero"`
 	// Imports are the results of the import harness, in order; absent for other
 	// commands.
@@ -371,8 +373,13 @@ type Sandbox struct {
 	Decoys []Decoy `json:"decoys,omitempty"`
 	// Resolver is the address of the sandbox's own name server; empty without one.
 	Resolver string `json:"resolver,omitempty"`
-	// ReadOnly are host paths visible read-only; Writable are throw-away paths.
+	// ReadOnly are paths that cannot be changed inside, "/" standing for its own
+	// entries; Overlaid are those that can, the host's directories and those of users,
+	// which start empty: each change lands in a throw-away layer and in Changes.
+	// Writable are throw-away paths that start empty or with the environment. Each holds for what lies below, up to a longer path of
+	// another list. All are sorted but Writable.
 	ReadOnly []string `json:"readOnly,omitempty"`
+	Overlaid []string `json:"overlaid,omitempty"`
 	Writable []string `json:"writable,omitempty"`
 	// Missing are protections that this sandbox does not give.
 	Missing []string `json:"missing,omitempty"`

@@ -49,6 +49,12 @@ const (
 	NetworkHost  = "host-unsafe" // the host's own network
 )
 
+// Ways to confine a check.
+const (
+	SandboxNamespaces = "namespaces"
+	SandboxOff        = "off-unsafe" // not at all: packages act on the user's own machine
+)
+
 // maxReport bounds the installer's report, in bytes.
 const maxReport = 64 << 20 // 64 MiB
 
@@ -67,6 +73,9 @@ type Request struct {
 	// AllowedHosts are hosts that connections of the installer's own processes are
 	// passed on to, besides those that requirements name.
 	AllowedHosts []egress.Host
+	// Sandbox is SandboxNamespaces or SandboxOff; empty is the first. Without a
+	// sandbox the network is always the host's.
+	Sandbox string
 	// ImportEnvironments are the environments of the import step, in order.
 	ImportEnvironments []string
 	// Timeout bounds each command; Linger how long other processes and threads may
@@ -83,6 +92,8 @@ type Request struct {
 	// Environ and WorkDir are the user's.
 	Environ []string
 	WorkDir string
+	// Private are files, by absolute path, that nothing inside may read: keys.
+	Private []string
 	// Progress is told what goes on; nil is quiet.
 	Progress func(Progress)
 }
@@ -126,6 +137,8 @@ type run struct {
 	before    *evidence.Tree // before the install
 	installed *evidence.Tree // after it, which is before the import
 	install   *evidence.Installation
+	layers    []sandbox.Layer // what the install left outside HOME
+	port      int             // of the index gateway
 }
 
 // Observe runs both steps. It returns an *InputError, an interpreter.Error, a
@@ -140,7 +153,17 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 	if c.inputs, err = readInputs(r, c.python); err != nil {
 		return nil, err
 	}
-	if c.world, err = newWorld(c.python); err != nil {
+	if r.Sandbox == SandboxOff {
+		if len(c.inputs.sets) > 0 {
+			return nil, inputError("name the requirements themselves", "requirements and constraints files need the sandbox: there they are shown with the gateway in place of their indexes")
+		}
+		if r.Network == NetworkNone {
+			return nil, inputError("leave out --network none", "nothing can keep a package from the network without a sandbox")
+		}
+		c.Network = NetworkHost
+		c.observed.Problems = append(c.observed.Problems, "there was no sandbox: the packages acted on this machine, with your files and your network")
+	}
+	if c.world, err = newWorld(c.python, r.Sandbox != SandboxOff); err != nil {
 		return nil, err
 	}
 	if err := c.world.plantDecoys(); err != nil {
@@ -172,7 +195,11 @@ func (c *run) prepare() error {
 		return fmt.Errorf("read the table of credential paths: %w", err)
 	}
 	exclude := append([]string{c.world.prefix}, c.world.basePrefixes()...)
-	if c.watcher, err = evidence.NewWatcher(table, []string{c.world.home}, exclude); err != nil {
+	homes := []string{c.world.home}
+	if home, err := os.UserHomeDir(); err == nil && !c.world.box {
+		homes = append(homes, home)
+	}
+	if c.watcher, err = evidence.NewWatcher(table, homes, exclude); err != nil {
 		return err
 	}
 	if err := c.openGateway(); err != nil {
@@ -204,12 +231,17 @@ func (c *run) both(ctx context.Context) error {
 		err        error
 	}
 	done := make(chan attested, 1)
-	go func() {
+	attestNow := func() {
 		began := time.Now()
 		collection, err := c.attestInstall(ctx, recording)
 		c.observed.Timings["attest"] = time.Since(began).Seconds()
 		done <- attested{collection, err}
-	}()
+	}
+	if c.world.box {
+		go attestNow()
+	} else {
+		attestNow() // the import changes the same tree
+	}
 	var imported *StepEvidence
 	var importErr error
 	var importTime float64
@@ -288,7 +320,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	environ := c.world.environment(c.Environ)
 	trace := step.Trace{
 		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests,
-		Secrets: c.secrets(), Rewrite: c.gateway.RealText, Limits: c.limits(),
+		Secrets: c.secrets(), Rewrite: c.gateway.RealText, Limits: limits(c.world.dir),
 		Progress: func(calls int) { c.tell("install", "pip install, traced", calls) },
 		Serve:    func(l net.Listener) error { return c.gateway.Serve(ctx, l) },
 		Prepare: []sandbox.Command{{
@@ -304,7 +336,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 			return err
 		},
 	}
-	facts := c.world.sandboxFacts(c.Network, c.gateway.Addr(), nil, spec.Binds)
+	facts := c.world.sandboxFacts(evidence.Sandbox{}, c.Network, c.gateway.Addr(), spec.Binds, nil)
 	sinkhole := c.sink(&trace)
 	if err := c.relay(&trace, sinkhole, facts); err != nil {
 		return nil, err
@@ -316,27 +348,44 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	c.gateway.Close()
 	command := &recording.Command
 	addEgress(command, sinkhole, c.gateway.Flows())
-	facts.Missing = command.Coverage.Sandbox.Missing
+	c.layers = recording.Layers
+	command.Coverage.Sandbox = c.world.sandboxFacts(command.Coverage.Sandbox, c.Network, c.gateway.Addr(), spec.Binds, c.layers)
 	if sinkhole != nil && sinkhole.Relay != nil {
 		for _, h := range sinkhole.Relay.Hosts() {
-			facts.AllowedHosts = append(facts.AllowedHosts, h.String())
+			command.Coverage.Sandbox.AllowedHosts = append(command.Coverage.Sandbox.AllowedHosts, h.String())
 		}
 	}
-	command.Coverage.Sandbox = facts
-	command.Changes = changes(c.before, c.installed)
+	layers := c.changed(c.layers, sandbox.Layer{Path: c.world.temp, Upper: c.world.host(dirTemp), Mode: temporaryMode})
+	if err := addChanges(ctx, recording, c.before, c.installed, layers, c.hashes); err != nil {
+		return nil, err
+	}
 	evidence.AssignRoles(command, evidence.StepInstall)
 	return recording, c.describe()
+}
+
+// changed are the directories of which the changes are listed: the layers of a box
+// and its temporary directory. Without a sandbox nobody can tell.
+func (c *run) changed(layers []sandbox.Layer, temporary sandbox.Layer) []sandbox.Layer {
+	if !c.world.box {
+		return nil
+	}
+	return append(slices.Clone(layers), temporary)
 }
 
 // Limits on what a step may use.
 const (
 	maxMemory   = 8 << 30   // 8 GiB of resident memory, all processes together
 	minFreeDisk = 256 << 20 // 256 MiB stay free where the run's directory is
+	maxDisk     = 32 << 30  // 32 GiB in the run's directory
+	maxFiles    = 2_000_000 // entries in it
 )
 
-func (c *run) limits() step.Limits {
-	return step.Limits{Memory: maxMemory, FreeDisk: minFreeDisk, Directory: c.world.dir}
+func limits(dir string) step.Limits {
+	return step.Limits{Memory: maxMemory, FreeDisk: minFreeDisk, Disk: maxDisk, Files: maxFiles, Directory: dir}
 }
+
+// temporaryMode is that of a fresh temporary directory.
+const temporaryMode = 0o1777
 
 // walk takes the trail of the install step's world.
 func (c *run) walk(ctx context.Context) (*evidence.Tree, error) {
@@ -353,6 +402,12 @@ func (c *run) watched(path string) bool {
 const gatewayPort = 3141
 
 func (c *run) openGateway() (err error) {
+	c.port = gatewayPort
+	if c.Network == NetworkHost {
+		if c.port, err = freePort(); err != nil {
+			return err
+		}
+	}
 	config := c.egressConfig()
 	if config.Allowed, err = c.inputs.hosts(c.AllowedHosts); err != nil {
 		return err
@@ -372,10 +427,20 @@ func (c *run) openGateway() (err error) {
 // egressConfig is the user's way to the outside, without places.
 func (c *run) egressConfig() egress.Config {
 	return egress.Config{
-		Addr: fmt.Sprintf("127.0.0.1:%d", gatewayPort), TrustedHosts: c.config.TrustedHosts, Cert: c.config.Cert, ClientCert: c.config.ClientCert,
+		Addr: fmt.Sprintf("127.0.0.1:%d", c.port), TrustedHosts: c.config.TrustedHosts, Cert: c.config.Cert, ClientCert: c.config.ClientCert,
 		ExtraBundle: c.python.PipBundle, Proxy: c.config.Proxy.Reveal(), Timeout: c.config.Timeout, Retries: c.config.Retries,
 		Environ: c.Environ, WorkDir: c.WorkDir, CacheDir: c.filesDir(), UserAgent: c.Builder,
 	}
+}
+
+// freePort is a port on the host's loopback that nobody listens on at the moment.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a port for the gateway: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // filesDir keeps downloaded files; empty keeps none.
@@ -400,9 +465,13 @@ func (c *run) secrets() []string {
 }
 
 func (c *run) installSpec() (sandbox.Spec, error) {
+	if !c.world.box {
+		return sandbox.Spec{HostNetwork: true, GatewayPort: c.port}, nil
+	}
 	spec := sandbox.Spec{
-		Namespaces: true, HostNetwork: c.Network == NetworkHost, GatewayPort: gatewayPort, Everywhere: true,
+		Namespaces: true, HostNetwork: c.Network == NetworkHost, GatewayPort: c.port, Everywhere: true,
 		RootDir: c.world.host(dirRoot), Hidden: c.world.hidden(), Hostname: "localhost", Overlays: c.inputs.overlays,
+		Layers: c.world.layers(StepInstall, nil),
 		Binds: []sandbox.Bind{
 			{Source: c.world.host(dirHome), Target: c.world.home, Writable: true},
 			{Source: c.world.host(dirTemp), Target: tempDir, Writable: true},
@@ -411,15 +480,30 @@ func (c *run) installSpec() (sandbox.Spec, error) {
 	if c.workDir() != c.world.work {
 		spec.Hidden = append(spec.Hidden, c.workDir())
 	}
-	spec.Binds = append(spec.Binds, c.world.interpreterBinds()...)
-	spec.Binds = append(spec.Binds, c.inputs.binds...)
-	hidden, err := c.hiddenFiles()
-	if err != nil {
+	if err := c.addBinds(&spec); err != nil {
 		return spec, err
 	}
+	spec.Binds = append(spec.Binds, c.inputs.binds...)
+	return spec, nil
+}
+
+// addBinds adds what both steps see read-only.
+func (c *run) addBinds(spec *sandbox.Spec) error {
+	tools, err := c.world.toolchainBinds(c.Environ)
+	if err != nil {
+		return err
+	}
 	resolver, err := c.world.resolverBind()
-	spec.Binds = slices.Concat(spec.Binds, hidden, []sandbox.Bind{resolver})
-	return spec, err
+	if err != nil {
+		return err
+	}
+	hidden, err := c.hiddenFiles()
+	if err != nil {
+		return err
+	}
+	private, err := c.world.privateBinds(c.Private, "")
+	spec.Binds = slices.Concat(spec.Binds, tools, c.world.interpreterBinds(), hidden, []sandbox.Bind{resolver}, private)
+	return err
 }
 
 // workDir is where the installer starts: where the user stands when a
@@ -431,13 +515,11 @@ func (c *run) workDir() string {
 	return c.world.work
 }
 
-const reportPath = tempDir + "/pip-report.json"
-
 // installCommand is pip's command line inside.
 func (c *run) installCommand() ([]string, error) {
 	args := append(c.python.PipCommand(),
 		"--python", c.world.prefix+"/bin/python", "--disable-pip-version-check", "--no-input", "--no-cache-dir",
-		"install", "--progress-bar", "off", "--report", reportPath)
+		"install", "--progress-bar", "off", "--report", c.world.temp+"/"+reportFile)
 	args = append(args, c.config.SelectionOptions()...)
 	requirements, err := c.inputs.installArguments(c.gateway)
 	if err != nil {
@@ -459,7 +541,7 @@ func (c *run) describe() error {
 	for _, s := range c.inputs.sets {
 		in.RequirementFiles = append(in.RequirementFiles, filepath.Base(s.path))
 	}
-	f, err := os.OpenFile(c.world.host(dirTemp, filepath.Base(reportPath)), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(c.world.host(dirTemp, reportFile), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err == nil {
 		defer f.Close()
 		if in.Report, err = io.ReadAll(io.LimitReader(f, maxReport)); err != nil {

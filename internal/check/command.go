@@ -17,8 +17,11 @@ import (
 	"pip-witness/rules"
 )
 
-// CommandRequest is any one command to be witnessed as it is, unconfined.
+// CommandRequest is any one command to be witnessed.
 type CommandRequest struct {
+	// Sandbox runs it in the sandbox of a check, without a network; otherwise it runs
+	// as it is, unconfined.
+	Sandbox   bool
 	Step      string
 	Args      []string
 	Environ   []string
@@ -30,6 +33,8 @@ type CommandRequest struct {
 	Timeout   time.Duration
 	Linger    time.Duration
 	Builder   string
+	// Private are files that the command in a sandbox may not read, as in Request.
+	Private []string
 	// CacheDir is as in Request.
 	CacheDir string
 }
@@ -51,6 +56,9 @@ func ObserveCommand(ctx context.Context, r CommandRequest) (_ *StepEvidence, err
 	}
 	digests := openDigests(r.CacheDir)
 	defer func() { err = errors.Join(err, keepDigests(digests, r.CacheDir)) }()
+	if r.Sandbox {
+		return r.confined(ctx, home, watcher, digests)
+	}
 	hashes := &walk.DigestCache{}
 	layout := attest.Layout{Home: home, Prefix: r.WorkDir}
 	var before, after *evidence.Tree

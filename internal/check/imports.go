@@ -187,6 +187,14 @@ func waitsForEver(call string) bool {
 	return waitsForEverLegacy(number, endless)
 }
 
+// processes lists those of a step, init included.
+func (c *run) processes(init int) []int {
+	if !c.world.box {
+		return append(sandbox.Descendants(init), init)
+	}
+	return processesInside(init)
+}
+
 // processesInside lists the process ids of a sandbox, from its own /proc.
 func processesInside(init int) []int {
 	entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(init), "root/proc"))
@@ -205,11 +213,15 @@ func processesInside(init int) []int {
 // importStep imports the modules in each environment, on an overlay of what was
 // installed, so that the tree of the first step stays as it was.
 func (c *run) importStep(ctx context.Context, modules, without []string) (*StepEvidence, error) {
+	spec, harnessPath, err := c.importSpec()
+	if err != nil {
+		return nil, err
+	}
 	var commands []step.Command
 	var talks []*conversation
 	var init int
 	for _, name := range c.ImportEnvironments {
-		talk := &conversation{environment: name, modules: modules, linger: c.Linger, inside: func() []int { return processesInside(init) }}
+		talk := &conversation{environment: name, modules: modules, linger: c.Linger, inside: func() []int { return c.processes(init) }}
 		talks = append(talks, talk)
 		environ := append(c.world.watchedEnvironment(c.Environ), "VIRTUAL_ENV="+c.world.prefix)
 		if name == environmentCI {
@@ -222,24 +234,15 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 			Results: talk.follow,
 		})
 	}
-	spec, err := c.importSpec()
-	if err != nil {
-		return nil, err
-	}
-	var after *evidence.Tree
 	trace := step.Trace{
 		Spec: spec, Timeout: c.Timeout, Linger: c.Linger, Watched: c.watched, Digests: c.digests, Secrets: c.secrets(), EveryCommand: true,
-		Limits:   c.limits(),
+		Limits:   limits(c.world.dir),
 		Progress: func(calls int) { c.tell("import", "import "+strings.Join(modules, " ")+", traced", calls) },
 		Before: func(pid int) error {
 			init = pid
 			return nil
 		},
 		Commands: commands,
-		After: func(int) (err error) {
-			after, err = c.imported(ctx)
-			return err
-		},
 	}
 	sinkhole := c.sink(&trace)
 	recording, err := trace.Run(ctx)
@@ -248,8 +251,15 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 	}
 	command := &recording.Command
 	addEgress(command, sinkhole, nil)
-	command.Coverage.Sandbox = c.world.sandboxFacts(c.importNetwork(), c.gateway.Addr(), command.Coverage.Sandbox.Missing, spec.Binds)
-	command.Changes = changes(c.installed, after)
+	command.Coverage.Sandbox = c.world.sandboxFacts(command.Coverage.Sandbox, c.importNetwork(), c.gateway.Addr(), spec.Binds, recording.Layers)
+	after, err := c.imported(ctx, recording.Layers)
+	if err != nil {
+		return nil, err
+	}
+	layers := c.changed(recording.Layers, sandbox.Layer{Path: c.world.temp, Upper: c.world.host(dirImport, "tmp"), Mode: temporaryMode})
+	if err := addChanges(ctx, recording, c.installed, after, layers, c.hashes); err != nil {
+		return nil, err
+	}
 	evidence.AssignRoles(command, evidence.StepImport)
 	c.judgeImports(recording, talks, without)
 	in := &attest.Input{
@@ -271,24 +281,26 @@ func (c *run) importNetwork() string {
 	return NetworkNone
 }
 
-func (c *run) importSpec() (sandbox.Spec, error) {
+// importSpec is the world of the import step, and where in it the harness is.
+func (c *run) importSpec() (sandbox.Spec, string, error) {
+	if !c.world.box {
+		path := c.world.host(dirInputs, "import.py")
+		if err := os.WriteFile(path, harness, 0o444); err != nil {
+			return sandbox.Spec{}, "", fmt.Errorf("place the import harness: %w", err)
+		}
+		return sandbox.Spec{HostNetwork: true}, path, nil
+	}
 	spec := sandbox.Spec{
 		Namespaces: true, HostNetwork: c.Network == NetworkHost, Everywhere: true,
 		RootDir: c.world.host(dirImport, "root"), Hidden: c.world.hidden(), Hostname: "localhost",
+		Layers: c.world.layers(StepImport, c.layers),
 		Overlays: []sandbox.Overlay{{
 			Lower: c.world.host(dirHome), Upper: c.world.host(dirImport, "upper"), Work: c.world.host(dirImport, "work"), Target: c.world.home,
 		}},
 		Binds: []sandbox.Bind{{Source: c.world.host(dirImport, "tmp"), Target: tempDir, Writable: true}},
 		Files: map[string][]byte{harnessPath: harness},
 	}
-	spec.Binds = append(spec.Binds, c.world.interpreterBinds()...)
-	hidden, err := c.hiddenFiles()
-	if err != nil {
-		return spec, err
-	}
-	resolver, err := c.world.resolverBind()
-	spec.Binds = slices.Concat(spec.Binds, hidden, []sandbox.Bind{resolver})
-	return spec, err
+	return spec, harnessPath, c.addBinds(&spec)
 }
 
 // judgeImports puts the results of the harness into the record. A run in which
@@ -331,11 +343,19 @@ func (c *conversation) lingered() evidence.Lingered {
 }
 
 // imported is the tree after the import: the tree before it with what the
-// overlay's upper layer holds laid over it.
-func (c *run) imported(ctx context.Context) (*evidence.Tree, error) {
+// overlay's upper layer holds laid over it. Where there was no overlay it is walked
+// as a whole.
+func (c *run) imported(ctx context.Context, layers []sandbox.Layer) (*evidence.Tree, error) {
+	if !c.world.box {
+		return c.walk(ctx)
+	}
 	upper, err := walk.Tree(ctx, c.world.changes(), []string{c.world.home}, c.hashes)
 	if err != nil {
 		return nil, err
+	}
+	whole := func(l sandbox.Layer) bool { return l.Whole && l.Path == c.world.home }
+	if slices.ContainsFunc(layers, whole) {
+		return upper, nil
 	}
 	return overlaid(c.installed, upper, func(path string) bool {
 		host := c.world.changes().Host(path)

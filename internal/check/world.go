@@ -24,15 +24,21 @@ const (
 	dirImport = "import" // upper, work, root and tmp of the import step
 	dirInputs = "inputs" // requirement files as the installer sees them
 	dirSource = "source" // upper and work directories of local project directories
+	dirLayers = "layers" // what either step changes elsewhere
 )
 
 // tempDir is the temporary directory inside.
 const tempDir = "/tmp"
 
+// reportFile is where pip writes its report, in the temporary directory.
+const reportFile = "pip-report.json"
+
 // world is the throw-away directory of one run and the map of paths inside the
-// sandbox to it.
+// sandbox to it. Without a sandbox paths inside are those outside.
 type world struct {
 	dir    string // on the host
+	box    bool   // there is a sandbox
+	temp   string // inside: the temporary directory
 	home   string // inside: the user's own home directory
 	prefix string // inside: the environment
 	work   string // inside: where commands start
@@ -41,35 +47,46 @@ type world struct {
 	decoys []evidence.Decoy
 }
 
-func newWorld(python *interpreter.Interpreter) (*world, error) {
+func newWorld(python *interpreter.Interpreter, box bool) (*world, error) {
 	home := python.Home
 	if home == "" || home == "/" {
 		home = "/home/user"
 	}
-	dir, err := os.MkdirTemp("", "pip-witness-")
-	if err != nil {
-		return nil, fmt.Errorf("make the run's directory: %w", err)
+	w := &world{box: box, temp: tempDir, home: home, python: python}
+	if err := w.make(); err != nil {
+		return nil, err
 	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return nil, fmt.Errorf("make the run's directory: %w", err)
+	if !box {
+		w.home, w.temp = w.host(dirHome), w.host(dirTemp)
 	}
-	w := &world{dir: dir, home: home, prefix: home + "/venv", work: home + "/project", python: python}
+	w.prefix, w.work = w.home+"/venv", w.home+"/project"
 	w.sites = python.EnvironmentSites(w.prefix)
+	return w, nil
+}
+
+// make makes the run's directory.
+func (w *world) make() (err error) {
+	if w.dir, err = os.MkdirTemp("", "pip-witness-"); err != nil {
+		return fmt.Errorf("make the run's directory: %w", err)
+	}
+	if w.dir, err = filepath.EvalSymlinks(w.dir); err != nil {
+		return fmt.Errorf("make the run's directory: %w", err)
+	}
 	for _, d := range []string{
 		dirRoot, dirHome, dirHome + "/project", dirInputs, dirSource,
-		dirImport + "/root", dirImport + "/upper", dirImport + "/work",
+		dirImport + "/root", dirImport + "/upper", dirImport + "/work", dirLayers + "/" + StepInstall, dirLayers + "/" + StepImport,
 	} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
+		if err := os.MkdirAll(w.host(d), 0o755); err != nil {
+			return errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
 		}
 	}
 	for _, d := range []string{dirTemp, dirImport + "/tmp"} {
-		name := filepath.Join(dir, d)
+		name := w.host(d)
 		if err := errors.Join(os.Mkdir(name, 0o755), os.Chmod(name, 0o777|fs.ModeSticky)); err != nil {
-			return nil, errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
+			return errors.Join(fmt.Errorf("make the run's directory: %w", err), w.remove())
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // host is a path below the run's directory.
@@ -99,15 +116,21 @@ func (w *world) remove() error {
 func (w *world) layout() attest.Layout {
 	return attest.Layout{
 		Prefix: w.prefix, Home: w.home, SitePackages: w.sites,
-		Mounts: []attest.Mount{{Inside: w.home, Outside: w.host(dirHome)}, {Inside: tempDir, Outside: w.host(dirTemp)}},
+		Mounts: []attest.Mount{{Inside: w.home, Outside: w.host(dirHome)}, {Inside: w.temp, Outside: w.host(dirTemp)}},
 	}
 }
 
 // changes is where a walk finds what the import step changed.
 func (w *world) changes() attest.Layout {
 	l := w.layout()
-	l.Mounts = []attest.Mount{{Inside: w.home, Outside: w.host(dirImport, "upper")}, {Inside: tempDir, Outside: w.host(dirImport, "tmp")}}
+	l.Mounts = []attest.Mount{{Inside: w.home, Outside: w.host(dirImport, "upper")}, {Inside: w.temp, Outside: w.host(dirImport, "tmp")}}
 	return l
+}
+
+// layers asks for a throw-away layer over everything for one step, on top of what
+// an earlier one left.
+func (w *world) layers(step string, below []sandbox.Layer) *sandbox.Layers {
+	return &sandbox.Layers{Directory: w.host(dirLayers, step), Below: below}
 }
 
 // hidden are the host's directories that are empty inside.
@@ -120,17 +143,131 @@ func (w *world) hidden() []string {
 	return slices.DeleteFunc(h, func(p string) bool { return p == "/" })
 }
 
-// interpreterBinds show the trusted interpreter where an empty directory would
-// hide it.
+// interpreterBinds show the trusted interpreter read-only: where an empty directory
+// would hide it, all that it needs; elsewhere what is its own.
 func (w *world) interpreterBinds() []sandbox.Bind {
 	var binds []sandbox.Bind
 	hidden := append(w.hidden(), "/tmp", "/run", "/home", "/root")
+	covered := func(p string) bool {
+		return slices.ContainsFunc(hidden, func(dir string) bool { return within(p, dir) })
+	}
 	for _, p := range w.python.ReadPaths {
-		if slices.ContainsFunc(hidden, func(dir string) bool { return within(p, dir) }) {
+		if covered(p) {
+			binds = append(binds, sandbox.Bind{Source: p, Target: p})
+		}
+	}
+	for _, p := range w.own() {
+		if !covered(p) {
 			binds = append(binds, sandbox.Bind{Source: p, Target: p})
 		}
 	}
 	return binds
+}
+
+// own are the existing paths that belong to the trusted interpreter alone. A prefix
+// that the whole system shares is not one of them: a package may well try to write
+// /usr/lib, and then it has to be seen what.
+func (w *world) own() []string {
+	release := strings.Split(w.python.Version, ".")
+	var paths []string
+	for _, p := range append(w.basePrefixes(), w.python.Real) {
+		if !slices.Contains(sharedPrefixes[:], p) {
+			paths = append(paths, p)
+			continue
+		}
+		for _, lib := range []string{"lib", "lib64"} {
+			for n := 1; n <= min(len(release), 2); n++ {
+				paths = append(paths, filepath.Join(p, lib, "python"+strings.Join(release[:n], ".")))
+			}
+		}
+	}
+	slices.Sort(paths)
+	var own []string
+	for _, p := range slices.Compact(paths) {
+		if _, err := os.Stat(p); err == nil && !slices.ContainsFunc(own, func(dir string) bool { return within(p, dir) }) {
+			own = append(own, p)
+		}
+	}
+	return own
+}
+
+// sharedPrefixes are directories of the file system hierarchy that an interpreter
+// of the system is installed into.
+var sharedPrefixes = [...]string{
+	"/usr", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/bin", "/lib", "/lib64",
+}
+
+// toolchains are the directories of Rust's tools, by the variable that names them
+// and their usual place below the user's home (rustup's documentation).
+var toolchains = [...][2]string{{"CARGO_HOME", ".cargo"}, {"RUSTUP_HOME", ".rustup"}}
+
+// toolchainBinds show the user's Rust tools read-only, without cargo's tokens.
+func (w *world) toolchainBinds(user []string) ([]sandbox.Bind, error) {
+	var binds []sandbox.Bind
+	for _, t := range toolchains {
+		dir := filepath.Join(w.python.Home, t[1])
+		if value, ok := lookUp(user, t[0]); ok && filepath.IsAbs(value) {
+			dir = filepath.Clean(value)
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() || within(w.dir, dir) || dir == "/" {
+			continue
+		}
+		binds = append(binds, sandbox.Bind{Source: dir, Target: dir})
+		for _, name := range []string{"credentials", "credentials.toml"} {
+			file := filepath.Join(dir, name)
+			if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			cover, err := w.cover(file)
+			if err != nil {
+				return nil, err
+			}
+			binds = append(binds, cover)
+		}
+	}
+	return binds, nil
+}
+
+// cover is an empty file in place of one of the host.
+func (w *world) cover(file string) (sandbox.Bind, error) {
+	empty := w.host(dirInputs, "empty")
+	if err := os.WriteFile(empty, nil, 0o444); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return sandbox.Bind{}, fmt.Errorf("hide %q: %w", file, err)
+	}
+	return sandbox.Bind{Source: empty, Target: file}, nil
+}
+
+// privateBinds cover files of the host that nothing inside may read, the key above
+// all. What lies in an empty directory is not there anyway, except below shown, a
+// directory that is.
+func (w *world) privateBinds(files []string, shown string) ([]sandbox.Bind, error) {
+	hidden := append(w.hidden(), "/tmp", "/run", "/home", "/root")
+	var binds []sandbox.Bind
+	for _, f := range files {
+		file, err := filepath.EvalSymlinks(f)
+		if err != nil {
+			return nil, fmt.Errorf("hide %q: %w", f, err)
+		}
+		covered := func(dir string) bool { return within(file, dir) }
+		if slices.ContainsFunc(hidden, covered) && (shown == "" || !covered(shown)) {
+			continue
+		}
+		cover, err := w.cover(file)
+		if err != nil {
+			return nil, err
+		}
+		binds = append(binds, cover)
+	}
+	return binds, nil
+}
+
+func lookUp(environ []string, name string) (string, bool) {
+	for _, kv := range environ {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
 }
 
 // within tells whether the absolute path p is dir or below it.
@@ -138,25 +275,27 @@ func within(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// sandboxFacts are the world's part of the coverage.
-func (w *world) sandboxFacts(network, gateway string, missing []string, binds []sandbox.Bind) evidence.Sandbox {
-	s := evidence.Sandbox{
-		Kind: "namespaces", Namespaces: []string{"ipc", "mount", "network", "pid", "user", "uts"},
-		Network: network, Home: w.home, Prefix: w.prefix, TempDir: tempDir, WorkDir: w.work,
-		SitePackages: w.sites, BasePrefixes: w.basePrefixes(), Gateway: gateway,
-		Writable: []string{w.home, tempDir, "/dev/shm"}, Missing: missing, Decoys: w.decoys,
+// sandboxFacts complete the coverage of a step, which has the namespaces already, by
+// the world's part.
+func (w *world) sandboxFacts(s evidence.Sandbox, network, gateway string, binds []sandbox.Bind, layers []sandbox.Layer) evidence.Sandbox {
+	s.Kind, s.Network, s.Gateway, s.Decoys = "namespaces", network, gateway, w.decoys
+	s.Home, s.Prefix, s.TempDir, s.WorkDir = w.home, w.prefix, w.temp, w.work
+	s.SitePackages, s.BasePrefixes = w.sites, w.basePrefixes()
+	if !w.box {
+		s.Kind, s.Network, s.Missing = "none", "host", []string{"any confinement"}
+		return s
 	}
-	if network == NetworkHost {
-		s.Namespaces = slices.DeleteFunc(s.Namespaces, func(n string) bool { return n == "network" })
-	} else {
+	if network != NetworkHost {
 		s.Resolver = nameServer
 	}
+	s.Writable = []string{w.home, w.temp, "/dev/shm"}
 	s.ReadOnly = append(s.ReadOnly, "/")
 	for _, b := range binds {
 		if !b.Writable {
 			s.ReadOnly = append(s.ReadOnly, b.Target)
 		}
 	}
+	layerFacts(&s, layers)
 	return s
 }
 
@@ -165,7 +304,7 @@ func (w *world) basePrefixes() []string {
 	var prefixes []string
 	for _, p := range append([]string{w.python.Prefix, filepath.Dir(w.python.Real), w.python.PipPackage}, w.python.ReadPaths...) {
 		info, err := os.Stat(p)
-		if err != nil || !info.IsDir() || slices.Contains(w.python.CertPaths, p) {
+		if err != nil || !info.IsDir() || !filepath.IsAbs(p) || slices.Contains(w.python.CertPaths, p) {
 			continue
 		}
 		if !slices.ContainsFunc(prefixes, func(dir string) bool { return within(p, dir) }) {
@@ -181,11 +320,12 @@ func (w *world) basePrefixes() []string {
 var passedVariables = [...]string{
 	"PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "SOURCE_DATE_EPOCH", "CC", "CXX", "CFLAGS", "CXXFLAGS",
 	"CPPFLAGS", "LDFLAGS", "AR", "MAKEFLAGS", "ARCHFLAGS", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "RUSTFLAGS",
+	"CARGO_HOME", "RUSTUP_HOME",
 }
 
 // environment is the environment of every command inside.
 func (w *world) environment(user []string) []string {
-	env := []string{"HOME=" + w.home, "TMPDIR=" + tempDir}
+	env := []string{"HOME=" + w.home, "TMPDIR=" + w.temp}
 	name := userName(user)
 	env = append(env, "USER="+name, "LOGNAME="+name)
 	for _, kv := range user {

@@ -35,6 +35,7 @@ type checkFlags struct {
 	outputs      []string
 	network      string
 	allowHosts   []string
+	sandbox      string
 	importEnv    string
 	requirements []string
 	timeout      time.Duration
@@ -72,6 +73,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
 	flags.StringVar(&f.network, "network", check.NetworkIndex, "for the installer: `index`, none or host-unsafe")
 	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "let the installer itself reach `HOST[:PORT]` too; repeatable")
+	flags.StringVar(&f.sandbox, "sandbox", check.SandboxNamespaces, "confine by `namespaces`; off-unsafe lets packages act on this machine")
 	flags.StringVar(&f.importEnv, "import-env", "both", "import as on a plain machine, ci or `both`")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time `LIMIT` for the install and for each import")
 	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` what outlives the import is watched")
@@ -168,11 +170,20 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
 		compiled <- err
 	}()
+	var private []string
+	if f.key != "" {
+		key, err := filepath.Abs(f.key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find the key: %w", err)
+		}
+		private = append(private, key)
+	}
 	progress := newProgress(s.err, f.quiet)
 	observation, err := check.Observe(ctx, check.Request{
 		Requirements: args, RequirementFiles: f.requirements, Flags: f.pip, Python: f.python, Network: f.network, AllowedHosts: allowed,
+		Sandbox:            f.sandbox,
 		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cacheDir(), Keep: f.keep,
-		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Progress: progress.show,
+		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Private: private, Progress: progress.show,
 	})
 	progress.end()
 	if err := errors.Join(err, <-compiled); err != nil {
@@ -218,6 +229,9 @@ func (f checkFlags) validate() error {
 		return err
 	}
 	if err := oneOf("network", f.network, check.NetworkIndex, check.NetworkNone, check.NetworkHost); err != nil {
+		return err
+	}
+	if err := oneOf("sandbox", f.sandbox, check.SandboxNamespaces, check.SandboxOff); err != nil {
 		return err
 	}
 	if err := oneOf("import-env", f.importEnv, "plain", "ci", "both"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,18 +29,23 @@ type runFlags struct {
 	attestors []string
 	timeout   time.Duration
 	linger    time.Duration
+	sandbox   bool
 }
 
 func newRun(s streams) *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
 		Use:   "run --step NAME --key FILE --out FILE [--attestors a,b] -- CMD…",
-		Short: "Trace one command, without confinement, and sign what it did",
+		Short: "Trace one command and sign what it did",
 		Long: `Trace one command as it is, in the user's own environment and without any
 sandbox, and write the signed collection of one step. The exit code is the
 command's own (128+signal when it was killed); 3 when it succeeded and the
 recording is incomplete. The first Ctrl-C is left to the command, the second
 ends it and writes nothing.
+
+With --sandbox nothing that it changes lasts, in the current directory
+neither: the changes are listed and signed. HOME holds decoys, and everything
+it sends is caught and goes nowhere.
 
 command-run is always attested; --attestors adds others of the catalogue.`,
 		Example: "  pip-witness run --step build --key key.pem --out build.json -- make -j2",
@@ -53,6 +59,7 @@ command-run is always attested; --attestors adds others of the catalogue.`,
 	flags.StringVar(&f.key, "key", "", "private key `FILE`")
 	flags.StringVar(&f.out, "out", "", "`FILE` for the signed collection; a Sigstore bundle is written beside it")
 	flags.StringSliceVar(&f.attestors, "attestors", []string{"environment", "omnitrail", "product"}, "`NAMES` besides command-run")
+	flags.BoolVar(&f.sandbox, "sandbox", false, "run it in the sandbox of `check`, without a network")
 	flags.DurationVar(&f.timeout, "timeout", 0, "time `LIMIT` for the command; 0 is none")
 	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` processes that outlive the command are watched")
 	return c
@@ -82,11 +89,16 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err != nil {
 		return fmt.Errorf("find the current directory: %w", err)
 	}
+	private, err := filepath.Abs(f.key)
+	if err != nil {
+		return fmt.Errorf("find the key: %w", err)
+	}
 	s.interrupts.tolerate()
 	stdin, _ := s.in.(*os.File)
 	observed, err := check.ObserveCommand(ctx, check.CommandRequest{
-		Step: f.step, Args: args, Environ: os.Environ(), WorkDir: workDir, Stdin: stdin, Stdout: s.out, Stderr: s.err,
+		Sandbox: f.sandbox, Step: f.step, Args: args, Environ: os.Environ(), WorkDir: workDir, Stdin: stdin, Stdout: s.out, Stderr: s.err,
 		Attestors: attestors, Timeout: f.timeout, Linger: f.linger, Builder: "pip-witness " + Version, CacheDir: cacheDir(),
+		Private: []string{private},
 	})
 	if err != nil {
 		return err

@@ -34,7 +34,12 @@ func initMain() int {
 	}
 	in := &initProcess{}
 	if err := in.serve(); err != nil {
-		in.send(frame{Kind: frameError, Error: err.Error()})
+		f := frame{Kind: frameError, Error: err.Error()}
+		var unavailable *UnavailableError
+		if errors.As(err, &unavailable) {
+			f.Error, f.Hint = unavailable.Reason, unavailable.Hint
+		}
+		in.send(f)
 		return 1
 	}
 	return 0
@@ -116,7 +121,7 @@ func (in *initProcess) prepare(spec Spec) error {
 		in.send(frame{Kind: frameReady})
 		return nil
 	}
-	missing, err := buildRoot(spec)
+	built, err := buildRoot(spec)
 	if err != nil {
 		return err
 	}
@@ -124,7 +129,7 @@ func (in *initProcess) prepare(spec Spec) error {
 		return fmt.Errorf("set host name: %w", err)
 	}
 	if spec.HostNetwork {
-		in.send(frame{Kind: frameReady, Missing: missing})
+		in.send(frame{Kind: frameReady, World: &built})
 		return nil
 	}
 	if err := loopbackUp(); err != nil {
@@ -137,7 +142,7 @@ func (in *initProcess) prepare(spec Spec) error {
 		go openSockets()
 	}
 	if spec.GatewayPort == 0 {
-		in.send(frame{Kind: frameReady, Missing: missing})
+		in.send(frame{Kind: frameReady, World: &built})
 		return nil
 	}
 	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: spec.GatewayPort})
@@ -150,7 +155,7 @@ func (in *initProcess) prepare(spec Spec) error {
 		return fmt.Errorf("pass listener: %w", err)
 	}
 	defer file.Close()
-	in.send(frame{Kind: frameReady, Missing: missing}, int(file.Fd()))
+	in.send(frame{Kind: frameReady, World: &built}, int(file.Fd()))
 	return nil
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,78 +16,66 @@ import (
 var special = [...]string{"proc", "sys", "dev", "tmp", "run", "home", "root"}
 
 // buildRoot makes the file system that the command sees and makes it the root.
-// It returns the protections that could not be had.
+// It returns what it shows, which includes the protections that could not be had.
 //
-// The host's top-level directories are bound one by one, read-only, on a new
-// tmpfs: what is not bound is not there. /tmp, /run, /home, /root and the hidden
-// paths start empty; /run in particular holds the sockets of host services,
-// which a read-only mount would still let a process connect to.
-func buildRoot(spec Spec) ([]string, error) {
+// The host's top-level directories are shown one by one on a new tmpfs, each below
+// a layer of its own that takes the changes (see view): what is not shown is not
+// there. /tmp, /run, /home, /root and the hidden paths start empty; /run in
+// particular holds the sockets of host services.
+func buildRoot(spec Spec) (world, error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return nil, fmt.Errorf("make mounts private: %w", err)
+		return world{}, fmt.Errorf("make mounts private: %w", err)
 	}
 	root := spec.RootDir
 	if err := unix.Mount("tmpfs", root, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
-		return nil, fmt.Errorf("mount root %q: %w", root, err)
+		return world{}, fmt.Errorf("mount root %q: %w", root, err)
+	}
+	v, err := newView(spec)
+	if err != nil {
+		return world{}, err
 	}
 	steps := []func() error{
-		func() error { return bindHost(root) },
+		v.host,
 		func() error { return mountSys(root) },
 		func() error { return mountDev(root) },
-		func() error { return makeEmpty(root, spec.Hidden) },
-		func() error { return applyOverlays(root, spec.Overlays) },
-		func() error { return applyBinds(root, spec.Binds) },
+		func() error { return v.makeEmpty(spec.Hidden) },
+		v.applyMounts,
 		func() error { return writeFiles(root, spec.Files) },
 		func() error { return mountProc(root) },
+		func() error { return enter(root) },
+		func() error { return hideSockets(spec.Sockets) },
+		readOnlyRoot,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return nil, err
+			return world{}, err
 		}
 	}
-	if err := enter(root); err != nil {
-		return nil, err
-	}
-	return readOnlyRoot()
+	return world{Layers: v.layers, Made: v.made, Missing: v.missing()}, nil
 }
 
-func bindHost(root string) error {
-	entries, err := os.ReadDir("/")
-	if err != nil {
-		return fmt.Errorf("list /: %w", err)
+// missing says in words which layers there should be and are not.
+func (v *view) missing() []string {
+	if v.refused != "" {
+		return []string{"overlay of host directories: " + v.refused}
 	}
-	for _, e := range entries {
-		if isSpecial(e.Name()) {
-			continue
-		}
-		source, target := "/"+e.Name(), filepath.Join(root, e.Name())
-		if e.Type()&os.ModeSymlink != 0 {
-			text, err := os.Readlink(source)
-			if err != nil {
-				return fmt.Errorf("read link %q: %w", source, err)
-			}
-			if err := os.Symlink(text, target); err != nil {
-				return fmt.Errorf("make link %q: %w", source, err)
-			}
-			continue
-		}
-		if !e.IsDir() && !e.Type().IsRegular() {
-			continue
-		}
-		if err := bind(Bind{Source: source, Target: target}); err != nil {
-			return err
+	var missing []string
+	for _, l := range v.layers {
+		if l.Whole {
+			missing = append(missing, fmt.Sprintf("overlay of %s: %s", l.Path, l.Reason))
 		}
 	}
-	return nil
+	for _, earlier := range v.spec.Layers.Below {
+		same := func(l Layer) bool { return l.Path == earlier.Path && l.Upper != "" }
+		if earlier.Upper != "" && !slices.ContainsFunc(v.layers, same) {
+			missing = append(missing, "what was changed before in "+earlier.Path)
+		}
+	}
+	return missing
 }
 
 func isSpecial(name string) bool {
-	for _, s := range special {
-		if s == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(special[:], name)
 }
 
 // bind shows source at the host path target, which is made when absent.
@@ -136,12 +124,59 @@ func mountProc(root string) error {
 	}
 	err := unix.Mount("proc", target, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("mount /proc: %w (an enclosing container masks parts of /proc: run it with --security-opt systempaths=unconfined)", err)
+		return &UnavailableError{
+			Reason: "mount /proc: " + err.Error() + ": an enclosing container masks parts of /proc",
+			Hint:   "start it with: docker run --security-opt systempaths=unconfined",
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
+	if err := limitPIDs(target); err != nil {
+		return err
+	}
 	return protectProc(target)
+}
+
+// maxPIDs bounds the threads and processes inside: the number that kernels start
+// with, below which numbers come around soon enough to be confused.
+const maxPIDs = 1 << 15
+
+// limitPIDs lowers kernel.pid_max where it belongs to the pid namespace, which is
+// since 6.14. On older kernels it is the whole machine's, and only read-only here.
+func limitPIDs(proc string) error {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fmt.Errorf("ask for the kernel's release: %w", err)
+	}
+	if !atLeast(unix.ByteSliceToString(u.Release[:]), 6, 14) {
+		return nil
+	}
+	name := filepath.Join(proc, "sys/kernel/pid_max")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("limit processes: %w", err)
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || n <= maxPIDs {
+		return nil
+	}
+	err = os.WriteFile(name, []byte(strconv.Itoa(maxPIDs)), 0o644)
+	if errors.Is(err, os.ErrPermission) {
+		return nil // settings are the machine owner's here; the supervisor counts processes too
+	}
+	if err != nil {
+		return fmt.Errorf("limit processes: %w", err)
+	}
+	return nil
+}
+
+// atLeast compares a kernel release, "6.14.0-rc1", with a version.
+func atLeast(release string, major, minor int) bool {
+	var a, b int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &a, &b); n != 2 {
+		return false
+	}
+	return a > major || a == major && b >= minor
 }
 
 // protectProc makes read-only what in /proc belongs to the whole machine. The
@@ -179,6 +214,9 @@ func mountSys(root string) error {
 // devices are the host devices that a command may use.
 var devices = [...]string{"null", "zero", "full", "random", "urandom", "tty"}
 
+// sharedMemory bounds /dev/shm, which lies in memory that is no process's own.
+const sharedMemory = "mode=1777,size=1g,nr_inodes=65536"
+
 // links are the usual names in /dev.
 var links = [...][2]string{
 	{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
@@ -204,7 +242,7 @@ func mountDev(root string) error {
 			return fmt.Errorf("make /dev/%s: %w", l[1], err)
 		}
 	}
-	if err := mountTmpfs(filepath.Join(dev, "shm"), "mode=1777"); err != nil {
+	if err := mountTmpfs(filepath.Join(dev, "shm"), sharedMemory); err != nil {
 		return err
 	}
 	pts := filepath.Join(dev, "pts")
@@ -227,51 +265,95 @@ func mountTmpfs(target, options string) error {
 	return nil
 }
 
-// makeEmpty lays an empty tmpfs over the throw-away directories and the hidden
-// paths, outermost first.
-func makeEmpty(root string, hidden []string) error {
-	paths := append([]string{"/tmp", "/run", "/home", "/root"}, hidden...)
-	sort.Strings(paths)
-	for i, p := range paths {
-		if i > 0 && (p == paths[i-1] || strings.HasPrefix(p, paths[i-1]+"/")) {
+// makeEmpty makes the throw-away directories and the hidden paths empty, outermost
+// first.
+func (v *view) makeEmpty(hidden []string) error {
+	for _, p := range []string{"/tmp", "/run"} {
+		if err := mountTmpfs(filepath.Join(v.root, p), "mode=0755"); err != nil {
+			return err
+		}
+	}
+	paths := append([]string{"/home", "/root"}, hidden...)
+	slices.Sort(paths)
+	last := ""
+	for _, p := range paths {
+		if within(p, "/tmp") || within(p, "/run") || last != "" && within(p, last) {
 			continue // below one that is empty already
 		}
-		if err := mountTmpfs(filepath.Join(root, p), "mode=0755"); err != nil {
+		last = p
+		if err := v.empty(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func applyOverlays(root string, overlays []Overlay) error {
-	for _, o := range overlays {
-		target := filepath.Join(root, o.Target)
-		if err := makeMountPoint(target, true); err != nil {
-			return fmt.Errorf("overlay %q: %w", o.Target, err)
-		}
-		// userxattr (5.11) keeps the overlay's own marks in user attributes, which a
-		// user namespace may set.
-		options := fmt.Sprintf("userxattr,lowerdir=%s,upperdir=%s,workdir=%s", escape(o.Lower), escape(o.Upper), escape(o.Work))
-		if err := unix.Mount("overlay", target, "overlay", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-			return fmt.Errorf("overlay %q: %w", o.Target, err)
+// applyMounts lays overlays and binds over the view, outer ones before those below
+// them; of those at one place overlays first, then binds in their order.
+func (v *view) applyMounts() error {
+	type place struct {
+		target string
+		apply  func() error
+	}
+	var places []place
+	for _, o := range v.spec.Overlays {
+		places = append(places, place{o.Target, func() error { return v.applyOverlay(o) }})
+	}
+	for _, b := range v.spec.Binds {
+		places = append(places, place{b.Target, func() error { return v.applyBind(b) }})
+	}
+	slices.SortStableFunc(places, func(a, b place) int { return strings.Compare(a.target, b.target) })
+	for _, p := range places {
+		if err := p.apply(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// escape protects the characters that separate overlay mount options.
-func escape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
+func (v *view) applyOverlay(o Overlay) error {
+	if err := v.point(filepath.Join(v.root, o.Target), true); err != nil {
+		return fmt.Errorf("overlay %q: %w", o.Target, err)
+	}
+	l := Layer{Path: o.Target, Lower: append(slices.Clone(o.Below), o.Lower), Upper: o.Upper}
+	var st unix.Stat_t
+	if err := unix.Stat(o.Upper, &st); err != nil {
+		return fmt.Errorf("overlay %q: look at %q: %w", o.Target, o.Upper, err)
+	}
+	l.Mode = st.Mode & 0o7777
+	return v.stack(l, o.Work)
 }
 
-func applyBinds(root string, binds []Bind) error {
-	for _, b := range binds {
-		target, err := inRoot(root, b.Target)
-		if err != nil {
-			return err
+func (v *view) applyBind(b Bind) error {
+	target, err := inRoot(v.root, b.Target)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(b.Source)
+	if err != nil {
+		return fmt.Errorf("bind %q: %w", b.Source, err)
+	}
+	if err := v.point(target, info.IsDir()); err != nil {
+		return fmt.Errorf("bind %q: %w", b.Source, err)
+	}
+	return bind(Bind{Source: b.Source, Target: target, Writable: b.Writable})
+}
+
+// hideSockets covers the sockets of host services that can be reached by path. In
+// an overlay they cannot be connected to (see view.readOnly), in a bind they can.
+func hideSockets(paths []string) error {
+	for _, p := range paths {
+		var st unix.Stat_t
+		var fs unix.Statfs_t
+		if unix.Lstat(p, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK || unix.Statfs(p, &fs) != nil || fs.Type == unix.OVERLAYFS_SUPER_MAGIC {
+			continue
 		}
-		if err := bind(Bind{Source: b.Source, Target: target, Writable: b.Writable}); err != nil {
-			return err
+		if err := unix.Mount("/dev/null", p, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("hide socket %q: %w", p, err)
+		}
+		attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_RDONLY}
+		if err := unix.MountSetattr(unix.AT_FDCWD, p, 0, attr); err != nil {
+			return fmt.Errorf("restrict mount %q: %w", p, err)
 		}
 	}
 	return nil
@@ -338,12 +420,12 @@ func enter(root string) error {
 
 // readOnlyRoot closes the skeleton, so that all that a command can write is in
 // the throw-away directories, which the supervisor can look at.
-func readOnlyRoot() ([]string, error) {
+func readOnlyRoot() error {
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	for _, p := range []string{"/", "/run", "/dev"} {
 		if err := unix.MountSetattr(unix.AT_FDCWD, p, 0, attr); err != nil {
-			return nil, fmt.Errorf("make %q read-only: %w", p, err)
+			return fmt.Errorf("make %q read-only: %w", p, err)
 		}
 	}
-	return []string{"overlay of host directories"}, nil
+	return nil
 }

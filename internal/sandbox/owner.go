@@ -68,3 +68,7 @@ func hasSocket(dir, inode string) bool {
 	}
 	return false
 }
+
+// Descendants lists the live processes below pid, by their numbers outside. It is
+// for boxes without namespaces; in a namespace /proc/INIT/root/proc lists them.
+func Descendants(pid int) []int { return descendants(pid) }

@@ -37,10 +37,18 @@ type frame struct {
 	Port    int      `json:"port,omitempty"`
 	Network string   `json:"network,omitempty"` // tcp or udp
 	Address string   `json:"address,omitempty"`
-	Missing []string `json:"missing,omitempty"`
+	World   *world   `json:"world,omitempty"`
 	Error   string   `json:"error,omitempty"`
 	// NoListener says of an error that it is ErrNoListener.
-	NoListener bool `json:"noListener,omitempty"`
+	NoListener bool   `json:"noListener,omitempty"`
+	Hint       string `json:"hint,omitempty"` // of an UnavailableError
+}
+
+// world is what init made of a Spec.
+type world struct {
+	Layers  []Layer  `json:"layers,omitempty"`
+	Made    []string `json:"made,omitempty"`    // paths inside that were made as mount points
+	Missing []string `json:"missing,omitempty"` // protections that could not be had
 }
 
 // sendFrame writes f and passes fds with its first byte.

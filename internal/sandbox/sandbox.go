@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,13 +40,17 @@ type Bind struct {
 }
 
 // Overlay shows the host directory Lower at Target inside; what is changed there
-// goes to Upper, Work being the file system's own scratch directory. All three
-// host directories are on one file system; Upper and Work start empty.
+// goes to Upper, Work being the file system's own scratch directory. Upper and Work
+// are on one file system and start empty. Where no overlay can be had and
+// Spec.Layers is set, Upper becomes a copy.
 type Overlay struct {
-	Lower  string `json:"lower"`
-	Upper  string `json:"upper"`
-	Work   string `json:"work"`
-	Target string `json:"target"`
+	Lower string `json:"lower"`
+	// Below are the upper directories of earlier overlays of Lower, the latest first:
+	// what was changed there is seen here.
+	Below  []string `json:"below,omitempty"`
+	Upper  string   `json:"upper"`
+	Work   string   `json:"work"`
+	Target string   `json:"target"`
 }
 
 // Spec is the world of a sandbox.
@@ -66,12 +71,18 @@ type Spec struct {
 	RootDir string `json:"rootDir"`
 	// Hidden are absolute paths that are empty inside (tmpfs), before Binds.
 	Hidden []string `json:"hidden"`
-	// Binds are laid over the read-only view of the host, in order.
+	// Layers makes the directories of the host and the hidden ones writable inside,
+	// each change landing in a directory of the run; nil shows the host read-only.
+	Layers *Layers `json:"layers,omitempty"`
+	// Binds are laid over the view of the host, outer ones before those below them.
 	Binds []Bind `json:"binds"`
-	// Overlays are laid after Hidden and before Binds.
+	// Overlays are laid like Binds, before one at the same place.
 	Overlays []Overlay `json:"overlays,omitempty"`
 	// Files are made below /run, by absolute path, read-only.
 	Files map[string][]byte `json:"files,omitempty"`
+	// Sockets are paths of the host's listening sockets, which are covered where they
+	// could be connected to. Start fills it in.
+	Sockets []string `json:"sockets,omitempty"`
 	// Hostname inside.
 	Hostname string `json:"hostname"`
 }
@@ -117,7 +128,7 @@ type Box struct {
 
 	listening sync.Mutex
 	sockets   int // requests for listening sockets
-	missing   []string
+	world     world
 
 	closing sync.Once
 	waiting sync.Once
@@ -138,7 +149,49 @@ func (e *UnavailableError) Error() string { return "sandbox: " + e.Reason }
 
 // Start builds the sandbox. It returns an *UnavailableError when the kernel or
 // an enclosing container forbids it.
+//
+// Where user namespaces are not to be had and the caller may make the others
+// without, it does (Box.Namespaces says so): init then keeps the caller's
+// capabilities, the command has none either way.
 func Start(ctx context.Context, spec Spec) (*Box, error) {
+	if spec.Namespaces {
+		spec.Sockets = append(spec.Sockets, hostSockets()...)
+	}
+	b, err := start(ctx, spec, spec.Namespaces)
+	if err != nil && spec.Namespaces && mayDoWithoutUser(err) {
+		if without, err := start(ctx, spec, false); err == nil {
+			return without.ready(spec)
+		}
+	}
+	if err != nil {
+		return nil, explain(err, ReadFacts())
+	}
+	return b.ready(spec)
+}
+
+// mayDoWithoutUser tells whether a clone failed for the user namespace and the
+// others can be had without it.
+func mayDoWithoutUser(err error) bool {
+	if os.Getuid() != 0 || !slices.ContainsFunc([]error{unix.EPERM, unix.EACCES, unix.ENOSPC, unix.EUSERS, unix.EINVAL},
+		func(target error) bool { return errors.Is(err, target) }) {
+		return false
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+// ready has init build the world.
+func (b *Box) ready(spec Spec) (*Box, error) {
+	if err := b.setUp(spec); err != nil {
+		b.Close()
+		return nil, explainSetUp(err, ReadFacts())
+	}
+	return b, nil
+}
+
+// start starts init.
+func start(ctx context.Context, spec Spec, user bool) (*Box, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: control socket: %w", err)
@@ -157,19 +210,14 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 	// Two, because a fork under the filter keeps one until it is answered.
 	cmd.Env = []string{"GOMAXPROCS=2", "GOGC=off"}
 	cmd.ExtraFiles = []*os.File{theirs, requests}
-	cmd.SysProcAttr = attributes(spec)
+	cmd.SysProcAttr = attributes(spec, user)
 	ended := make(chan struct{})
 	if err := startKept(cmd, ended); err != nil {
 		unix.Close(pair[0])
 		unix.Close(sockets[0])
-		return nil, explain(err)
+		return nil, fmt.Errorf("start init: %w", err)
 	}
-	b := &Box{cmd: cmd, ended: ended, namespaces: spec.Namespaces, control: pair[0], sockets: sockets[0]}
-	if err := b.setUp(spec); err != nil {
-		b.Close()
-		return nil, err
-	}
-	return b, nil
+	return &Box{cmd: cmd, ended: ended, namespaces: spec.Namespaces, control: pair[0], sockets: sockets[0]}, nil
 }
 
 // startKept starts init from a thread that does nothing else until init has ended:
@@ -189,16 +237,20 @@ func startKept(cmd *exec.Cmd, ended <-chan struct{}) error {
 	return <-started
 }
 
-func attributes(spec Spec) *syscall.SysProcAttr {
+func attributes(spec Spec, user bool) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if !spec.Namespaces {
 		return attr
 	}
 	attr.Setsid = true
-	attr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+	attr.Cloneflags = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 	if !spec.HostNetwork {
 		attr.Cloneflags |= unix.CLONE_NEWNET
 	}
+	if !user {
+		return attr
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
 	if os.Getuid() != 0 {
 		// An exec takes the capabilities in the new user namespace away from any user
 		// but its root; ambient ones stay until the launcher drops all.
@@ -213,23 +265,24 @@ func attributes(spec Spec) *syscall.SysProcAttr {
 	return attr
 }
 
-// explain turns a failed clone into what to do about it.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return &UnavailableError{
-			Reason: "user namespaces are not permitted here: " + err.Error(),
-			Hint:   "allow them (Debian: sysctl -w kernel.unprivileged_userns_clone=1; Ubuntu: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; containers: run with a seccomp profile that allows clone with CLONE_NEWUSER)",
-		}
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
-		return &UnavailableError{
-			Reason: "no more user namespaces are allowed: " + err.Error(),
-			Hint:   "raise the limit: sysctl -w user.max_user_namespaces=10000",
-		}
-	case errors.Is(err, unix.EINVAL):
-		return &UnavailableError{Reason: "this kernel has no user namespaces", Hint: "use a kernel with CONFIG_USER_NS, 5.19 or newer"}
+// maxSockets bounds the host's sockets that are looked at.
+const maxSockets = 4096
+
+// hostSockets lists the paths of unix sockets of this network namespace, from the
+// eighth field of /proc/net/unix (proc_pid_net(5)).
+func hostSockets() []string {
+	text, err := os.ReadFile("/proc/self/net/unix")
+	if err != nil {
+		return nil // a kernel without the table; /run is empty inside in any case
 	}
-	return fmt.Errorf("sandbox: start init: %w", err)
+	var paths []string
+	for line := range strings.Lines(string(text)) {
+		if at := strings.Index(line, " /"); at >= 0 && len(paths) < maxSockets {
+			paths = append(paths, strings.TrimSuffix(line[at+1:], "\n"))
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 func (b *Box) setUp(spec Spec) error {
@@ -240,7 +293,9 @@ func (b *Box) setUp(spec Spec) error {
 	if err != nil {
 		return err
 	}
-	b.missing = f.Missing
+	if f.World != nil {
+		b.world = *f.World
+	}
 	switch {
 	case spec.HostNetwork && spec.GatewayPort != 0:
 		if b.gateway, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", spec.GatewayPort)); err != nil {
@@ -263,6 +318,9 @@ func (b *Box) expect(kind string) (frame, []int, error) {
 		return f, nil, fmt.Errorf("sandbox: init ended early: %w", b.wait())
 	case err != nil:
 		return f, nil, fmt.Errorf("sandbox: %w", err)
+	case f.Kind == frameError && f.Hint != "":
+		closeAll(fds)
+		return f, nil, &UnavailableError{Reason: f.Error, Hint: f.Hint}
 	case f.Kind == frameError:
 		closeAll(fds)
 		if f.NoListener {
@@ -305,8 +363,33 @@ func (b *Box) Listen(network, address string, port int) (*os.File, error) {
 // InitPID is the process id of the sandbox's init, outside.
 func (b *Box) InitPID() int { return b.cmd.Process.Pid }
 
+// Namespaces are the kinds of namespaces of the sandbox, sorted; empty without.
+func (b *Box) Namespaces() []string {
+	var kinds []string
+	for _, k := range [...]struct {
+		flag uintptr
+		name string
+	}{
+		{unix.CLONE_NEWIPC, "ipc"}, {unix.CLONE_NEWNS, "mount"}, {unix.CLONE_NEWNET, "network"},
+		{unix.CLONE_NEWPID, "pid"}, {unix.CLONE_NEWUSER, "user"}, {unix.CLONE_NEWUTS, "uts"},
+	} {
+		if b.cmd.SysProcAttr.Cloneflags&k.flag != 0 {
+			kinds = append(kinds, k.name)
+		}
+	}
+	return kinds
+}
+
 // Missing lists protections that could not be set up.
-func (b *Box) Missing() []string { return b.missing }
+func (b *Box) Missing() []string { return b.world.Missing }
+
+// Layers lists the directories that can be changed inside and those of the host
+// that cannot, parents before what lies over them; empty without namespaces.
+func (b *Box) Layers() []Layer { return b.world.Layers }
+
+// Made lists the paths inside that exist, or belong to who runs this, only because
+// something is mounted there or has to be written there.
+func (b *Box) Made() []string { return b.world.Made }
 
 // Running is a command inside a sandbox.
 type Running struct {

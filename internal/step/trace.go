@@ -26,6 +26,10 @@ import (
 // bytes each.
 const OutputLimit = 1 << 20 // 1 MiB
 
+// outputFlood is how much of it ends the run: nobody reads that, and it takes the
+// time of who looks on.
+const outputFlood = 1 << 30 // 1 GiB
+
 // Trace asks for commands to be run in one sandbox and recorded.
 type Trace struct {
 	Spec sandbox.Spec
@@ -87,6 +91,9 @@ type Recording struct {
 	TimedOut bool
 	// Stopped tells that the recording was stopped by its caller or at a limit.
 	Stopped bool
+	// Layers and Made are the sandbox's; see sandbox.Box.
+	Layers []sandbox.Layer
+	Made   []string
 }
 
 // PrepareError is a failed preparation command, with its output.
@@ -167,7 +174,7 @@ func prepare(box *sandbox.Box, c sandbox.Command) error {
 	}
 	defer read.Close()
 	c.Stdout, c.Stderr = write, write
-	output := collect(read, nil)
+	output := collect(read, nil, func() {})
 	running, err := box.Run(c)
 	write.Close()
 	if err != nil {
@@ -259,11 +266,18 @@ func (r *run) attach(ctx context.Context, running *sandbox.Running) error {
 
 // command runs one command to the end of its whole process tree.
 func (r *run) command(ctx context.Context, c Command) error {
-	stdout, err := attachOutput(&c.Command.Stdout, c.Stdout)
+	flooded := make(chan struct{}, 1)
+	flood := func() {
+		select {
+		case flooded <- struct{}{}:
+		default: // the other output did
+		}
+	}
+	stdout, err := attachOutput(&c.Command.Stdout, c.Stdout, flood)
 	if err != nil {
 		return err
 	}
-	stderr, err := attachOutput(&c.Command.Stderr, c.Stderr)
+	stderr, err := attachOutput(&c.Command.Stderr, c.Stderr, flood)
 	if err != nil {
 		return err
 	}
@@ -287,7 +301,7 @@ func (r *run) command(ctx context.Context, c Command) error {
 	if conversation != nil {
 		talking.Go(func() { c.Results(talkCtx, conversation, r.supervisor.CommandPID) })
 	}
-	err = r.await(running, traced)
+	err = r.await(running, traced, flooded)
 	stopTalking()
 	talking.Wait()
 	if conversation != nil {
@@ -299,18 +313,19 @@ func (r *run) command(ctx context.Context, c Command) error {
 }
 
 // attachOutput makes a pipe for one output and collects what comes through it.
-func attachOutput(to **os.File, tee io.Writer) (func() (string, bool), error) {
+func attachOutput(to **os.File, tee io.Writer, flood func()) (func() (string, bool), error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
 	*to = write
-	return collect(read, tee), nil
+	return collect(read, tee, flood), nil
 }
 
 // collect reads until every writer has closed, keeping the first OutputLimit
-// bytes; the returned function waits for that and tells whether more came.
-func collect(from *os.File, tee io.Writer) func() (string, bool) {
+// bytes; the returned function waits for that and tells whether more came. flood is
+// called beyond outputFlood.
+func collect(from *os.File, tee io.Writer, flood func()) func() (string, bool) {
 	type result struct {
 		text string
 		cut  bool
@@ -321,8 +336,12 @@ func collect(from *os.File, tee io.Writer) func() (string, bool) {
 		var r result
 		buf := make([]byte, 32<<10) // 32 KiB
 		var kept []byte
+		total := 0
 		for {
 			n, err := from.Read(buf)
+			if total += n; total > outputFlood {
+				flood()
+			}
 			if tee != nil && n > 0 {
 				_, _ = tee.Write(buf[:n]) // the user's terminal is not evidence
 			}
@@ -367,7 +386,7 @@ func (r *run) converse(c *Command) (*os.File, error) {
 }
 
 // await waits for the command, then for what outlives it, each with its bound.
-func (r *run) await(running *sandbox.Running, traced chan error) error {
+func (r *run) await(running *sandbox.Running, traced chan error, flooded <-chan struct{}) error {
 	type exit struct {
 		status int
 		err    error
@@ -383,6 +402,7 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	gauge := r.trace.Limits.gauge(r.trace.Spec.Namespaces)
 	use := time.NewTicker(limitsPoll)
 	defer use.Stop()
 	var failure error
@@ -418,10 +438,11 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 				r.reach("linger", r.trace.Linger)
 			}
 		case <-use.C:
-			if l := r.trace.Limits.exceeded(r.box.InitPID()); l != nil && !r.stopped.Swap(true) {
-				r.limits = append(r.limits, *l)
-				_ = r.box.Kill() // fails only when the box has ended
+			if l := gauge.exceeded(r.box.InitPID()); l != nil {
+				r.stop(*l)
 			}
+		case <-flooded:
+			r.stop(evidence.Limit{Name: "output", Value: outputFlood, Unit: "bytes"})
 		case <-tick.C:
 			if r.trace.Progress != nil {
 				r.trace.Progress(r.supervisor.Events())
@@ -434,6 +455,14 @@ func (r *run) await(running *sandbox.Running, traced chan error) error {
 // reapTime is what the kernel and init get, without any lingering, to be done with
 // processes that have ended.
 const reapTime = 250 * time.Millisecond
+
+// stop ends every process at a limit, once.
+func (r *run) stop(l evidence.Limit) {
+	if !r.stopped.Swap(true) {
+		r.limits = append(r.limits, l)
+		_ = r.box.Kill() // fails only when the box has ended
+	}
+}
 
 // reach notes a time limit and ends every process.
 func (r *run) reach(name string, limit time.Duration) {
@@ -448,7 +477,8 @@ func (r *run) finish() error {
 	processes, coverage := r.supervisor.Finish(func(path string) (int, error) { return openInside(init, path) })
 	coverage.Limits = append(coverage.Limits, r.limits...)
 	coverage.Complete = coverage.Complete && len(coverage.Limits) == 0
-	coverage.Sandbox.Missing = r.box.Missing()
+	coverage.Sandbox.Missing, coverage.Sandbox.Namespaces = r.box.Missing(), r.box.Namespaces()
+	r.recording.Layers, r.recording.Made = r.box.Layers(), r.box.Made()
 	command := &r.recording.Command
 	command.Processes, command.Coverage = processes, coverage
 	if r.trace.Rewrite != nil {
