@@ -79,6 +79,11 @@ func (d *Digests) of(l location) *digest {
 	if reason := undigestible(l); reason != "" {
 		return &digest{reason: reason}
 	}
+	host, alias := hostKey(key, l.path)
+	if known := d.known[host]; alias && known != nil {
+		d.known[key] = known
+		return known
+	}
 	fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return &digest{reason: err.Error()}
@@ -87,6 +92,9 @@ func (d *Digests) of(l location) *digest {
 	changed := time.Unix(l.stat.Ctim.Unix())
 	if time.Since(changed) > settleTime {
 		d.known[key] = next
+		if alias {
+			d.known[host] = next // for the next run, whose overlay is another device
+		}
 	}
 	d.busy.Add(1)
 	d.queue <- next
@@ -95,6 +103,21 @@ func (d *Digests) of(l location) *digest {
 
 func keyOf(st *unix.Stat_t) fileKey {
 	return fileKey{st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim}
+}
+
+// hostKey is the key that a large file has on the host, when it is seen through an
+// overlay: there the number of the device is the overlay's own and another one in
+// every run. What the overlay's upper layer holds is another content: it has a later
+// change time, which nobody can set.
+func hostKey(key fileKey, path string) (fileKey, bool) {
+	var st unix.Stat_t
+	if key.size < rememberSize || unix.Lstat(path, &st) != nil {
+		return key, false
+	}
+	host := keyOf(&st)
+	same := host
+	same.dev = key.dev
+	return host, same == key && host != key
 }
 
 func undigestible(l location) string {

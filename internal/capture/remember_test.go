@@ -78,3 +78,42 @@ func TestDigestsOutliveARun(t *testing.T) {
 		t.Error("no error for what is no export")
 	}
 }
+
+// A file of the host that is seen through an overlay, on another device, is known
+// by what it is on the host, in this run and the next.
+func TestDigestsThroughAnOverlay(t *testing.T) {
+	path := settled(t)
+	first := NewDigests()
+	defer first.Close()
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := location{path: path, fd: fd}
+	defer l.close()
+	if err := unix.Fstat(fd, &l.stat); err != nil {
+		t.Fatal(err)
+	}
+	want, reason := first.of(l).result()
+	if reason != "" {
+		t.Fatal(reason)
+	}
+	data, err := first.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := NewDigests()
+	defer second.Close()
+	if err := second.Import(data); err != nil {
+		t.Fatal(err)
+	}
+	known := second.known[keyOf(&l.stat)]
+	l.stat.Dev ^= 0x5a
+	if got := second.of(l); got != known {
+		t.Errorf("computed anew, want the digest of the run before (%v)", want)
+	}
+	l.stat.Ctim.Nsec ^= 1 // changed in the overlay
+	if got, _ := second.of(l).result(); got["sha256"] != "" {
+		t.Errorf("digest %v of a file that is none of the host's", got)
+	}
+}

@@ -135,7 +135,28 @@ func mountProc(root string) error {
 	if err := limitPIDs(target); err != nil {
 		return err
 	}
+	if err := forbidNesting(target); err != nil {
+		return err
+	}
 	return protectProc(target)
+}
+
+// forbidNesting allows no user namespace inside this one: a package has no use for
+// one, and it is the way to most of the kernel that needs a privilege. In the
+// initial user namespace the setting is the whole machine's and stays.
+func forbidNesting(proc string) error {
+	own, err := os.ReadFile(filepath.Join(proc, "self/uid_map"))
+	if err != nil {
+		return fmt.Errorf("read the user id map: %w", err)
+	}
+	if fields := strings.Fields(string(own)); len(fields) == 3 && fields[2] == "4294967295" {
+		return nil
+	}
+	err = os.WriteFile(filepath.Join(proc, "sys/user/max_user_namespaces"), []byte("0"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forbid user namespaces: %w", err)
+	}
+	return nil
 }
 
 // maxPIDs bounds the threads and processes inside: the number that kernels start

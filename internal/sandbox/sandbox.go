@@ -256,7 +256,7 @@ func attributes(spec Spec, user bool) *syscall.SysProcAttr {
 		// but its root; ambient ones stay until the launcher drops all.
 		attr.AmbientCaps = []uintptr{
 			unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_KILL, unix.CAP_SETPCAP,
-			unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN,
+			unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE,
 		}
 	}
 	// One id each: files of other owners show as nobody and stay out of reach.
