@@ -27,6 +27,11 @@ type side struct {
 	commands func(*world) ([]command, error)
 	// inspect looks at the outputs of a run; nil does not.
 	inspect func(outputs [][]byte) error
+	// watch is called beside each command, see world.run; nil does not look.
+	watch func(context.Context, int)
+	// after looks at the world of a run, also of those that are not counted; nil does
+	// not.
+	after func(*world) error
 }
 
 // compare runs every side of a workload n times, interleaved (A B C, A B C, …),
@@ -75,13 +80,18 @@ func runSide(ctx context.Context, s settings, load workload, one side, counted b
 	settle()
 	var outputs [][]byte
 	for _, c := range commands {
-		took, err := w.run(ctx, c, nil)
+		took, err := w.run(ctx, c, one.watch)
 		if err != nil {
 			return total, err
 		}
 		total.Wall += took.Wall
 		total.CPU += took.CPU
 		outputs = append(outputs, took.Output)
+	}
+	if one.after != nil {
+		if err := one.after(w); err != nil {
+			return total, err
+		}
 	}
 	if one.inspect != nil && counted {
 		return total, one.inspect(outputs)

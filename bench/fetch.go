@@ -16,7 +16,7 @@ func fetch(ctx context.Context, s settings) error {
 		return fmt.Errorf("make the directory of wheels: %w", err)
 	}
 	for _, args := range [][]string{
-		{"--only-binary", ":all:", "requests", "pandas", "numpy", "setuptools", "wheel"},
+		{"--only-binary", ":all:", "requests", "pandas", "numpy", "scipy", "matplotlib", "setuptools", "wheel"},
 		// An sdist's metadata may be made by its own code, so nothing but this one,
 		// which builds with setuptools and has its metadata in place.
 		{"--no-deps", "--no-binary", "markupsafe", "markupsafe"},
@@ -32,7 +32,7 @@ func fetch(ctx context.Context, s settings) error {
 
 // fetched tells whether the directory of wheels has what the benchmarks need.
 func (s settings) fetched() bool {
-	for _, pattern := range []string{"requests-*.whl", "pandas-*.whl", "numpy-*.whl", "setuptools-*.whl", "markupsafe-*.tar.gz"} {
+	for _, pattern := range []string{"requests-*.whl", "pandas-*.whl", "numpy-*.whl", "scipy-*.whl", "matplotlib-*.whl", "setuptools-*.whl", "markupsafe-*.tar.gz"} {
 		if found, err := filepath.Glob(filepath.Join(s.wheels, pattern)); err != nil || len(found) == 0 {
 			return false
 		}

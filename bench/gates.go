@@ -176,7 +176,7 @@ func (p *peakWatch) look(pid int) {
 		if err != nil {
 			continue
 		}
-		peak := highWater(status)
+		peak := statusBytes(status, "VmHWM:")
 		sum += peak
 		if one == pid {
 			p.main = max(p.main, peak)
@@ -208,11 +208,11 @@ func family(pid int) []int {
 	return all
 }
 
-// highWater is the line VmHWM of /proc/PID/status, in bytes; 0 where it is not,
-// as in a process that has ended.
-func highWater(status []byte) int64 {
+// statusBytes is a line of /proc/PID/status, such as VmHWM, in bytes; 0 where it is
+// not, as in a process that has ended.
+func statusBytes(status []byte, name string) int64 {
 	for line := range bytes.Lines(status) {
-		value, ok := bytes.CutPrefix(line, []byte("VmHWM:"))
+		value, ok := bytes.CutPrefix(line, []byte(name))
 		if !ok {
 			continue
 		}

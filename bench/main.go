@@ -58,7 +58,7 @@ func suites() []suite {
 	return []suite{
 		{"gates", "start-up, verification, peak memory, size of the evidence", measureGates},
 		{"empty", "an empty command: under the tracer, and in the sandbox", measureEmpty},
-		{"traced", "install and import commands under the tracer, strace for reference", measureTraced},
+		{"capture", "install and import commands under the tracer, strace for reference", measureCapture},
 		{"check", "the whole check against the same install and both imports", measureCheck},
 	}
 }

@@ -69,7 +69,7 @@ func describeMachine(s settings) machine {
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		m.Load, _, _ = strings.Cut(string(load), " ")
 	}
-	for _, pattern := range []string{"requests-*", "markupsafe-*.tar.gz", "numpy-*", "pandas-*", "setuptools-*"} {
+	for _, pattern := range []string{"requests-*", "markupsafe-*.tar.gz", "numpy-*", "pandas-*", "scipy-*", "matplotlib-*", "setuptools-*"} {
 		found, err := filepath.Glob(filepath.Join(s.wheels, pattern))
 		if err != nil || len(found) == 0 {
 			continue
