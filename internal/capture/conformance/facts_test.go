@@ -113,7 +113,7 @@ func (r run) stated(pid int, kind string) []fact {
 func (r run) compareLines(t *testing.T, b behaviour, p evidence.Process) {
 	t.Helper()
 	record := lines(p, p.ProcessID == r.Processes[0].ProcessID)
-	var facts []string
+	facts := []string{}
 	written := map[string]bool{}
 	for _, f := range r.facts {
 		if f.pid != p.ProcessID {
@@ -150,7 +150,7 @@ const maxRepeat = 1000
 // lines are what a record says, in the words of the facts. The exec that began
 // the command is of the launcher, not of the program.
 func lines(p evidence.Process, command bool) []string {
-	var list []string
+	list := []string{}
 	add := func(count int, words ...string) {
 		line := strings.Join(words, "\t")
 		list = append(list, slices.Repeat([]string{line}, min(max(count, 1), maxRepeat))...)

@@ -265,6 +265,13 @@ func newOutside(t *testing.T) outside {
 	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte(keyText), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// Whoever starts this program may have left a descriptor open for its children;
+	// those inside must not find it.
+	left, err := unix.Open(filepath.Join(dir, "key.pem"), unix.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(left) }) // nothing was written
 	o := outside{dir: dir, abstract: "@conformance-" + strconv.Itoa(os.Getpid())}
 	for _, at := range [][2]string{{"unix", filepath.Join(dir, "docker.sock")}, {"unix", o.abstract}, {"tcp4", "127.0.0.1:0"}} {
 		listener, err := net.Listen(at[0], at[1])
@@ -306,7 +313,7 @@ func (o outside) look(t *testing.T) map[string]string {
 	}
 	for _, path := range []string{
 		"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/kernel/modprobe", "/proc/self/mounts",
-		"/proc/swaps", "/proc/modules", filepath.Join(o.dir, "key.pem"),
+		"/proc/swaps", "/proc/modules", "/sys/fs/cgroup/memory/release_agent", filepath.Join(o.dir, "key.pem"),
 	} {
 		text, err := os.ReadFile(path)
 		state["content of "+path] = fmt.Sprint(string(text), err)

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
   TRY(setresgid, 12345, 12345, 12345);
   TRY(setgroups, 0, 0);
   TRY(capset, 0, 0);
-  TRY(setsid);
+  TRY(setsid, 0);
   TRY(reboot, 0, 0, 0, 0);
   TRY(syslog, -1, 0, 0);
   TRY(sethostname, "x", -1);
