@@ -254,6 +254,8 @@ func (r run) verifyContent(t *testing.T, f fact) {
 		return digestOf(content)
 	}
 	switch f.kind {
+	case "open":
+		r.verifyDigest(t, p, f)
 	case "read":
 		if got, want := p.OpenedFiles[f.word(1)]["sha256"], sum(); got != want {
 			t.Errorf("digest of %q that was read: %q, want %q", f.word(1), got, want)
@@ -284,6 +286,28 @@ func (r run) verifyContent(t *testing.T, f fact) {
 		if child, found := r.process(number(f.word(0))); !found || child.ParentPID != f.pid {
 			t.Errorf("process %s has parent %d, want %d", f.word(0), child.ParentPID, f.pid)
 		}
+	}
+}
+
+// verifyDigest holds the digest of a file that was read, and that nobody in this
+// run changed, to its content. A change of mode or of links is one too: its time shows.
+func (r run) verifyDigest(t *testing.T, p evidence.Process, f fact) {
+	t.Helper()
+	path := f.word(3)
+	if f.word(0) != "0" || f.word(1) != "read" || !strings.HasPrefix(path, r.dir+"/") {
+		return
+	}
+	for _, other := range r.facts {
+		if slices.Contains([]string{"write", "rename", "delete", "mode", "link"}, other.kind) && slices.Contains(other.words, path) {
+			return
+		}
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return // it was removed, or its directory renamed
+	}
+	if got, want := p.OpenedFiles[path]["sha256"], digestOf(content); got != want {
+		t.Errorf("digest of %q, which process %d read: %q, want %q", path, p.ProcessID, got, want)
 	}
 }
 
