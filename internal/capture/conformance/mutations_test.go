@@ -141,7 +141,7 @@ func steps() []stepMutation {
 		{"the image after an exec", "exec.go", `p.args, p.record.Args = im.args, s.options.Redact(im.args)`, `p.args = im.args`, "argv0-lies"},
 		{"CLONE_UNTRACED", "exec.go", `namespaceFlags|unix.CLONE_UNTRACED`, `namespaceFlags`, "clone"},
 		{"the exit code", "exec.go", `e.p.record.ExitCode = &code`, `_ = code`, "fork"},
-		{"the parent of an orphan", "process.go", `if orphaned != nil {`, `if orphaned == nil && len(s.order) < 0 {`, "daemon-clone"},
+		{"the parent of an orphan", "exec.go", `e.p.forks++`, `_ = e.p.forks`, "daemon-clone"},
 		{"AF_UNSPEC of a datagram", "network.go", `if e.name != "connect" && binary`, `if e.name == "" && binary`, "sendto"},
 		{"abstract names", "network.go", `return "@" + strings`, `return "" + strings`, "unix-abstract"},
 		{"the second message of sendmmsg", "network.go", `min(e.args[2]&0xffffffff, maxMessages)`, `min(e.args[2]&0xffffffff, maxMessages, 1)`, "sendmsg"},

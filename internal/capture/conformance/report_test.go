@@ -34,11 +34,16 @@ func newReport() *report {
 	return &report{map[capture.Backend]map[string]string{}, map[capture.Backend]evidence.Coverage{}}
 }
 
-func (rep *report) add(backend capture.Backend, b behaviour, r run, failed bool) {
+func (rep *report) add(backend capture.Backend, b behaviour, r run, failed, skipped bool) {
+	if skipped {
+		return
+	}
 	if rep.outcomes[backend] == nil {
 		rep.outcomes[backend] = map[string]string{}
 	}
-	rep.coverage[backend] = r.Coverage
+	if r.Coverage.Backend != "" {
+		rep.coverage[backend] = r.Coverage
+	}
 	outcome := r.outcome(b)
 	if failed {
 		outcome = outcomeFails
@@ -127,7 +132,7 @@ func (rep *report) render() []byte {
 	p("| %s | an argument could not be read: the call did not take place, the run is incomplete |", outcomeLost)
 	p("| %s | the run was ended, the coverage names the limit, the run is incomplete |", outcomeLimit)
 	p("| not observed: … | the class that the coverage of every run names as not observed |")
-	p("| %s | the record is not the truth; the test of that name fails |", outcomeFails)
+	p("| %s | the record is not the truth, or something outside was reached; the test of that name fails |", outcomeFails)
 	for _, s := range sections() {
 		p("")
 		p("## %s", s.title)

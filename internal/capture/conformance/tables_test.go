@@ -219,7 +219,7 @@ func TestUntrappedCallsAreKnown(t *testing.T) {
 		"takes an address of a socket that others reach":                              "ACCEPT ACCEPT4 GETSOCKNAME GETPEERNAME RECVFROM RECVMSG RECVMMSG",
 		"acts on an open descriptor":                                                  "FTRUNCATE FALLOCATE FSETXATTR FREMOVEXATTR FGETXATTR FLISTXATTR SHUTDOWN SENDFILE SPLICE COPY_FILE_RANGE VMSPLICE TEE",
 		"changes times or attributes, not content or rights":                          "UTIME UTIMES FUTIMESAT UTIMENSAT SETXATTR LSETXATTR REMOVEXATTR LREMOVEXATTR SETXATTRAT REMOVEXATTRAT",
-		"needs a right that no process inside has":                                    "SWAPOFF FSPICK USELIB FANOTIFY_MARK QUOTACTL_FD LOOKUP_DCOOKIE FSCONFIG OPEN_TREE_ATTR",
+		"needs a right that no process inside has over what it did not make itself":   "SWAPOFF FSPICK USELIB FANOTIFY_MARK QUOTACTL_FD LOOKUP_DCOOKIE FSCONFIG OPEN_TREE_ATTR",
 		"makes two sockets that only its own descendants reach":                       "SOCKETPAIR",
 		"answers nothing of the outside":                                              "SETSOCKOPT GETSOCKOPT",
 	} {

@@ -2,14 +2,12 @@
 // how often.
 #include "truth.h"
 
-int main(int argc, char **argv) {
-  const char *dir = argv[argc - 1];
-  must(chdir(dir), "chdir");
+int main(void) {
   for (int i = 0; i < 1000000; i++) {
     char name[32];
-    snprintf(name, sizeof name, "missing-%d", i % 1000);
+    snprintf(name, sizeof name, "/missing-%d", i % 1000);
     if (syscall(SYS_openat, AT_FDCWD, name, O_RDONLY) >= 0) die("open");
   }
-  say("count\t1000000\tfailed\t%s/missing-", dir);
+  say("count\t1000000\tfailed\t/missing-");
   finish(0);
 }
