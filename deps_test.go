@@ -106,6 +106,10 @@ func boundaries() []boundary {
 			why:     "capture is the interface of backends: it emits evidence",
 		},
 		{
+			pkg: "internal/capture/conformance", outside: none(),
+			why: "conformance holds every backend to the truth, in its tests; nothing of the product is made of it",
+		},
+		{
 			pkg: "internal/attest", may: []string{"attestation", "evidence"}, outside: none(),
 			never: []string{"net", "net/http", "os", "os/exec"},
 			why:   "attest says what an attestor is and gets",

@@ -1,0 +1,131 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func bypasses() []behaviour {
+	return []behaviour{
+		{name: "io-uring", title: "io_uring, for an open and a connect"},
+		{name: "foreign-architecture", title: "int 0x80 and x32"},
+		{name: "nested-filter", title: "seccomp filters of its own that allow everything"},
+		{name: "nested-listener", title: "a seccomp listener of its own"},
+		{name: "undumpable", title: "PR_SET_DUMPABLE 0"},
+		{name: "userfaultfd", title: "arguments in pages that userfaultfd holds back"},
+		{name: "executable-memory", title: "memory that is written and executed"},
+		{name: "reverse-shell", title: "a socket as standard input"},
+		{name: "security-calls", title: "every other call that is an event by itself"},
+	}
+}
+
+func introspection() []behaviour {
+	return []behaviour{
+		{name: "ptrace", title: "ptrace of a child, and of the parent by its child"},
+		{name: "process-vm", title: "process_vm_readv and process_vm_writev"},
+		{name: "proc-mem", title: "/proc/PID/mem"},
+		{name: "pidfd-getfd", title: "pidfd_getfd"},
+	}
+}
+
+func races() []behaviour {
+	return []behaviour{
+		{
+			name: "flip-open", title: "a path that another thread flips during 100,000 opens",
+			ignore: []string{"open"}, check: counted,
+		},
+		{
+			name: "flip-connect", title: "an address that another thread flips during 20,000 connects",
+			ignore: []string{"call"}, check: counted,
+		},
+		{name: "flip-exec", title: "a program's path that another thread flips, in 100 processes"},
+	}
+}
+
+// counted compares how often each path or address was reached with how often the
+// record has it.
+func counted(t *testing.T, r run) {
+	have := map[string]int{}
+	for _, o := range r.Processes[0].FileOps.Opens {
+		switch {
+		case o.Errno == "" && o.Mode == "read":
+			have["open "+o.Path] += max(o.Count, 1)
+		case o.Errno != "":
+			base, _, _ := strings.Cut(o.Path, "missing-")
+			have["failed "+base+"missing-"] += max(o.Count, 1)
+		}
+	}
+	for _, c := range r.Processes[0].Network.Connections {
+		have[fmt.Sprintf("connect %s %d", c.Address, c.Port)] += max(c.Count, 1)
+	}
+	for _, f := range r.stated(r.Processes[0].ProcessID, "count") {
+		key := f.word(1) + " " + f.word(2)
+		if got, want := have[key], number(f.word(0)); got != want {
+			t.Errorf("%s: recorded %d times, was %d", key, got, want)
+		}
+		delete(have, key)
+	}
+	for key, n := range have {
+		t.Errorf("%s: recorded %d times, never was", key, n)
+	}
+}
+
+// killed is the status of a command that was ended at a limit.
+const killed = 128 + 9
+
+func floods() []behaviour {
+	return []behaviour{
+		{
+			name: "failing-opens", title: "1,000,000 opens that fail", ignore: []string{"open"},
+			check: func(t *testing.T, r run) {
+				counted(t, r)
+				if n := len(r.Processes[0].FileOps.Opens); n > 1000 {
+					t.Errorf("%d records, want at most one for each of the 1,000 names", n)
+				}
+			},
+		},
+		{
+			name: "fork-bomb", title: "a fork bomb", exit: killed, ignore: []string{"processes", "child", "exit"}, check: ended,
+		},
+		{
+			name: "silent-children", title: "children that make no call at all", exit: killed, ignore: []string{"processes", "child", "exit"}, check: ended,
+		},
+		{name: "kill-all", title: "kill(-1)"},
+	}
+}
+
+// ended holds a flood to its end: the recording was stopped, soon.
+func ended(t *testing.T, r run) {
+	if !r.stopped || r.took > time.Minute {
+		t.Errorf("stopped %v after %v", r.stopped, r.took)
+	}
+	if i := slices.IndexFunc(r.facts, func(f fact) bool { return f.kind == "limit" }); i < 0 {
+		t.Error("the program stated no limit")
+	}
+}
+
+func supervisor() []behaviour {
+	return []behaviour{
+		{name: "supervisor-memory", args: []string{"$PID"}, title: "signals, ptrace, memory, environment and descriptors of the supervisor"},
+		{name: "supervisor-descriptors", title: "descriptors that were left open"},
+		{name: "key-file", args: []string{"$HOST"}, title: "a key outside, by its path and through /proc"},
+		{name: "supervisor-sockets", args: []string{"$HOST", "$ABSTRACT", "$PORT"}, title: "sockets of somebody outside"},
+		{name: "init-signals", title: "every signal to pid 1"},
+		{name: "init-memory", title: "ptrace, memory, root and descriptors of pid 1"},
+	}
+}
+
+func escapes() []behaviour {
+	return []behaviour{
+		{name: "setns", title: "setns by a pidfd of pid 1, and into its own"},
+		{name: "init-namespaces", title: "the namespaces of pid 1 by their files (nsenter)"},
+		{name: "unshare-mount", title: "unshare, mount and umount"},
+		{name: "pivot-root", title: "pivot_root and chroot"},
+		{name: "core-pattern", title: "core_pattern and other settings of the machine"},
+		{name: "release-agent", title: "release_agent of a control group"},
+		{name: "docker-socket", args: []string{"$HOST"}, title: "the socket of a container engine"},
+	}
+}

@@ -1,0 +1,22 @@
+// clone and clone3, and both with CLONE_UNTRACED, which hides a child from a
+// ptrace tracer: each child is recorded.
+#include "truth.h"
+
+static const char *dir;
+
+static void begotten(long child, const char *what) {
+  if (must(child, what) == 0) {
+    open_truly(in(dir, "file"), O_RDONLY, 0);
+    finish(7);
+  }
+  say("child\t%ld", child);
+  await(child);
+}
+
+int main(int argc, char **argv) {
+  dir = argv[argc - 1];
+  begotten(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), "clone");
+  begotten(syscall(SYS_clone, SIGCHLD | CLONE_UNTRACED, 0, 0, 0, 0), "clone");
+  say("event\tclone\t0\tflags");
+  finish(0);
+}

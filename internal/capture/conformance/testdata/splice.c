@@ -1,0 +1,15 @@
+// splice: content moves from one descriptor to another inside the kernel; both
+// files are in the record, with the digests of what was read and written.
+#include "truth.h"
+
+int main(int argc, char **argv) {
+  const char *dir = argv[argc - 1];
+  long from = open_truly(in(dir, "file"), O_RDONLY, 0), to = open_truly(in(dir, "copy"), O_WRONLY | O_CREAT, 0);
+  int pipe[2];
+  must(pipe2(pipe, O_CLOEXEC), "pipe");
+  must(syscall(SYS_splice, from, 0, pipe[1], 0, 7, 0), "splice");
+  must(syscall(SYS_splice, pipe[0], 0, to, 0, 7, 0), "splice");
+  say("read\t%s\t%s", hex("content", 7), in(dir, "file"));
+  say("wrote\t%s\t%s", hex("content", 7), in(dir, "copy"));
+  finish(0);
+}
