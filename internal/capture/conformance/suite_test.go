@@ -198,6 +198,7 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 	root := t.TempDir()
 	namespace := ""
 	trace := step.Trace{
+		Backend: backend,
 		Spec: sandbox.Spec{
 			Namespaces: true, RootDir: root, Hostname: "box", Hidden: []string{filepath.Dir(root)},
 			Binds: []sandbox.Bind{{Source: dir, Target: dir, Writable: true}},
