@@ -263,10 +263,8 @@ func (g *Gateway) Indexes() []string {
 // records are final. It returns nil when it was asked to end.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler: g,
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, new(peer))
-		},
+		Handler:           g,
+		ConnContext:       connContext,
 		ReadHeaderTimeout: requestHeaderWait,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxRequestHeader,

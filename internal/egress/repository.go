@@ -1,9 +1,11 @@
 package egress
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pip-witness/evidence"
@@ -149,6 +152,11 @@ type peer struct {
 
 type peerKey struct{}
 
+// connContext gives every connection a peer.
+func connContext(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, new(peer))
+}
+
 // caller tells who made the request, and whether it may have repositories.
 func (g *Gateway) caller(r *http.Request) (process int, installer bool) {
 	if g.Caller == nil {
@@ -215,7 +223,7 @@ func (g *Gateway) newRepositoryFlow(process int, method string, target *url.URL)
 // inside learns one word.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, target *url.URL, f *Flow) *failure {
 	answer, sent, failed := g.sites.ask(r, target)
-	f.Bytes = sent.n
+	f.Bytes = sent.n.Load()
 	if failed != nil {
 		if r.Context().Err() == nil {
 			http.Error(w, string(failed.kind), failed.status)
@@ -229,7 +237,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 		}
 	}
 	received, err := io.Copy(flushing{w}, io.LimitReader(answer.Body, maxFileSize))
-	f.Bytes, f.Received = sent.n, received
+	f.Bytes, f.Received = sent.n.Load(), received
 	if err == nil || r.Context().Err() != nil {
 		return nil // to its end, or git went away
 	}
@@ -239,15 +247,16 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 	return g.upstream.failure(err)
 }
 
-// counter counts what is read through it.
+// counter counts what is read through it; the transport may still read when the
+// answer is there.
 type counter struct {
 	io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
