@@ -119,13 +119,29 @@ func relaying(t *testing.T, c Config, allowed ...string) (*Sinkhole, func(name, 
 		s.Contact(Contact{
 			Network: "tcp", Address: address, Port: port, Process: testProcess, Installer: func() bool { return installer },
 		}, listen)
-		conn := dial(t, "tcp", at[fmt.Sprintf("tcp %s:%d", address, port)])
+		conn, err := net.Dial("tcp", at[fmt.Sprintf("tcp %s:%d", address, port)])
+		if errors.Is(err, syscall.ECONNRESET) {
+			return broken{err: err} // the relay ended before the connection was seen
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
 		if err := conn.SetDeadline(time.Now().Add(testWait)); err != nil {
 			t.Fatal(err)
 		}
 		return conn
 	}
 }
+
+// broken is a connection that was reset at once.
+type broken struct {
+	net.Conn
+	err error
+}
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+func (b broken) Close() error             { return nil }
 
 func onlyFlow(t *testing.T, s *Sinkhole) Flow {
 	t.Helper()
