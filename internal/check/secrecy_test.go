@@ -133,7 +133,7 @@ func TestIndexPasswordIsNotInside(t *testing.T) {
 		}, false},
 		{"option, every file of the machine", func(t *testing.T, r *Request, index *url.URL, user, password string) {
 			if os.Getenv("PIP_WITNESS_E2E") == "" {
-				t.Skip("needs PIP_WITNESS_E2E=1: the tracer hashes every file of the machine")
+				t.Skip("needs PIP_WITNESS_E2E=1 and a -timeout of an hour: the tracer hashes every file of the machine")
 			}
 			index.User = url.UserPassword(user, password)
 			r.Flags.IndexURL = index.String()
@@ -188,7 +188,10 @@ func TestIndexPasswordIsNotInside(t *testing.T) {
 			r := request(t, "testpkg-search")
 			r.Flags = interpreter.Flags{}
 			c.configure(t, &r, index, "me", password)
-			r.Environ, r.Keep, r.Timeout = os.Environ(), true, 9*time.Minute
+			r.Environ, r.Keep = os.Environ(), true
+			if c.everything {
+				r.Timeout = time.Hour
+			}
 			r.ImportEnvironments = []string{environmentPlain}
 			seen := observe(t, r)
 			t.Cleanup(func() { os.RemoveAll(seen.Directory) })
