@@ -30,8 +30,8 @@ const (
 // so that requirement, clone and direct_url.json keep the true URL, submodules on
 // the same server come the same way, and user name and password stay outside.
 type sites struct {
-	transport *http.Transport
-	allowed   []Host
+	config    Config
+	transport *http.Transport // nil without any site
 	up        *upstream
 
 	mu     sync.Mutex
@@ -47,9 +47,10 @@ type site struct {
 	url    *url.URL
 }
 
-// init takes the user's own certificate settings for git where there are any.
-func (s *sites) init(c Config, up *upstream) error {
-	s.allowed, s.up, s.moved = slices.Clone(c.Allowed), up, map[string]string{}
+// open makes the way to the servers, with the user's own certificate settings for
+// git where there are any.
+func (s *sites) open() error {
+	c := s.config
 	for _, name := range []string{"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"} {
 		if path := variable(c.Environ, name); path != "" {
 			c.Cert = path
@@ -93,6 +94,11 @@ func (g *Gateway) AddRepository(raw string) error {
 	s := &g.sites
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.transport == nil {
+		if err := s.open(); err != nil {
+			return err
+		}
+	}
 	if u.User != nil {
 		s.logins = append(s.logins, login{u.Scheme, originOf(u), repositoryPath(u.Path), u.User})
 		s.up.secrets = append(s.up.secrets, userTexts(u.User)...)
@@ -103,6 +109,9 @@ func (g *Gateway) AddRepository(raw string) error {
 	}
 	return nil
 }
+
+// HasRepositories tells whether a repository was added.
+func (g *Gateway) HasRepositories() bool { return g.sites.get(0) != nil }
 
 // GitEnviron is the environment, as NAME=VALUE, with which git inside asks the
 // gateway for the repositories that were added, and nobody for a password. It needs
@@ -361,7 +370,7 @@ func (s *sites) reachable(u *url.URL) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	named := func(known *site) bool { return known.url.Scheme == u.Scheme && originOf(known.url) == at }
-	return slices.ContainsFunc(s.all, named) || slices.ContainsFunc(s.allowed, func(h Host) bool { return h.is(at.host, port) })
+	return slices.ContainsFunc(s.all, named) || slices.ContainsFunc(s.config.Allowed, func(h Host) bool { return h.is(at.host, port) })
 }
 
 // user is who asks for a repository: as the requirement's URL has it, for this
