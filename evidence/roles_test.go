@@ -184,3 +184,41 @@ func TestEntryPoint(t *testing.T) {
 		})
 	}
 }
+
+// A role that is decided while the run goes on is the one that the record gets.
+func TestRoleNow(t *testing.T) {
+	root := ran(2, 0, vector(basePython, "-m", "pip", "--python", "/root/venv", "install", "demo"))
+	again := ran(3, 2, vector(basePython, basePip+"/__pip-runner__.py", "--python", "/root/venv", "install", "demo"))
+	hook := ran(5, 3, vector(basePython, baseHooks, "build_wheel", "/tmp/tmpx"))
+	vcs := ran(6, 3, vector("/usr/bin/git", "clone", "https://code.example/a.git"))
+	helper := ran(7, 6, vector("/usr/lib/git-core/git-remote-https", "origin", "https://code.example/a.git"))
+	tests := []struct {
+		name    string
+		lineage []Process
+		want    Role
+	}{
+		{"pip", []Process{root}, RoleInstaller},
+		{"pip's own child", []Process{root, again}, RoleInstaller},
+		{"git that pip started", []Process{root, again, vcs}, RoleInstaller},
+		{"git's own helper", []Process{root, again, vcs, helper}, RoleInstaller},
+		{"a backend", []Process{root, again, hook}, RoleBuildChild},
+		{"git that a backend started", []Process{root, again, hook, ran(8, 5, vector("/usr/bin/git", "clone"))}, RoleBuildChild},
+		{"git of the package", []Process{root, again, ran(8, 3, vector("/tmp/git", "clone"))}, RolePackageCode},
+		{"a program with git's name that became pip", []Process{root, again, ran(8, 3, vector("/root/bin/git"), vector("/usr/bin/git"))}, RolePackageCode},
+		{"an orphan", []Process{ran(9, 1, vector("/usr/bin/git", "clone"))}, RolePackageCode},
+		{"a lineage without its beginning", []Process{again, vcs}, RolePackageCode},
+		{"nobody", nil, RolePackageCode},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := RoleNow(tt.lineage, roleSandbox, StepInstall); got != tt.want {
+				t.Errorf("role %q, want %q", got, tt.want)
+			}
+			for _, p := range tt.lineage {
+				if p.Role != "" {
+					t.Errorf("process %d of the lineage was changed: %q", p.ProcessID, p.Role)
+				}
+			}
+		})
+	}
+}

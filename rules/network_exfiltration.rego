@@ -28,6 +28,7 @@ import rego.v1
 #   needs: connections of connect, sendto, sendmsg and sendmmsg
 deny contains msg if {
 	some contact in connections.contacts
+	not contact.allowed
 	_metadata_service(contact)
 	msg := sprintf(
 		"CRITICAL:NET_IMDS_ACCESS: %s contacted %s, where a cloud hands out this machine's credentials",
@@ -319,6 +320,7 @@ deny contains msg if {
 #   needs: connections, host names
 deny contains msg if {
 	some contact in connections.contacts
+	not contact.allowed
 	_tor(contact)
 	msg := sprintf(
 		"CRITICAL:NET_TOR: %s contacted %s, an entry of the Tor network, which hides who receives the data",
@@ -701,9 +703,11 @@ _host_matches(name, host) if lower(name) == host
 _host_matches(name, host) if endswith(lower(name), concat("", [".", host]))
 
 # Hosts that were named: in a connection, in a name query, or in an argument of
-# a program that package code ran.
+# a program that package code ran. A host that the user allows the installer to
+# reach is none where the installer reached it.
 _named_hosts contains named if {
 	some contact in connections.contacts
+	not contact.allowed
 	contact.hostname != ""
 	named := {"host": contact.hostname, "process": contact.process, "role": contact.role, "source": "connection"}
 }
@@ -713,6 +717,7 @@ _named_hosts contains named if {
 	some lookup in proc.network.dnsLookups
 	query := object.get(lookup, "query", "")
 	query != ""
+	not _asked_for_allowed(proc, query)
 	named := {
 		"host": trim_suffix(query, "."),
 		"process": process.describe(proc),
@@ -724,6 +729,7 @@ _named_hosts contains named if {
 _named_hosts contains named if {
 	some proc in input.processes
 	some flow in proc.network.flows
+	not connections.relayed(proc, flow)
 	some key in ["hostname", "serverName", "httpHost"]
 	host := split(object.get(flow, key, ""), ":")[0]
 	regex.match(`[A-Za-z]`, host) # not an address
@@ -735,6 +741,11 @@ _named_hosts contains named if {
 	some argument in run.args
 	some url in regex.find_all_string_submatch_n(`(?i)^[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?([a-z0-9.-]+)`, argument, 1)
 	named := {"host": url[1], "process": run.process, "role": run.role, "source": "argument"}
+}
+
+_asked_for_allowed(proc, query) if {
+	process.role(proc) == "installer"
+	trim_suffix(lower(query), ".") in connections.allowed_hosts
 }
 
 # Programs that package code ran.

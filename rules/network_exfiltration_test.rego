@@ -27,6 +27,54 @@ test_quiet_installer if {
 	count(network_exfiltration.deny) == 0 with input as fixture.install([])
 }
 
+# The user allowed the host, and only the installer got there.
+_relayed(role, host, address, port) := [fixture.process(role, {"network": {
+	"connections": [object.union(fixture.connection(address, port), {"hostname": host})],
+	"dnsLookups": [{"serverAddress": "198.19.255.53", "serverPort": 53, "query": host, "type": "A"}],
+	"flows": [{
+		"protocol": "tcp",
+		"address": address,
+		"port": port,
+		"hostname": host,
+		"serverName": host,
+		"bytes": 9000,
+		"received": 20,
+		"relayed": true,
+	}],
+}})]
+
+test_quiet_allowed_host if {
+	_found(_relayed("installer", "transfer.sh", "198.18.0.1", 443)) == set()
+	_found(_relayed("installer", "", "169.254.169.254", 80)) == set()
+	_found(_relayed("installer", "relay.example", "198.18.0.2", 9001)) == set()
+}
+
+test_allowed_host_is_the_installers_alone if {
+	found := _found(_relayed("build-child", "files.example", "198.18.0.1", 443))
+	"HIGH:NET_BUILD_CONNECT" in found
+	"HIGH:NET_UNEXPECTED_HOST" in found
+	"CRITICAL:NET_EXFIL_SERVICE" in _found(_relayed("package-code", "transfer.sh", "198.18.0.1", 443))
+}
+
+# The same host, asked by the installer beside it and not relayed, stays what it is.
+test_sinkhole_is_not_allowed if {
+	flow := {"protocol": "tcp", "address": "198.18.0.1", "port": 443, "hostname": "transfer.sh", "bytes": 9}
+	"CRITICAL:NET_EXFIL_SERVICE" in _found([fixture.process("installer", {"network": {"flows": [flow]}})])
+}
+
+test_leak_to_allowed_host if {
+	flow := {
+		"protocol": "tcp",
+		"address": "198.18.0.1",
+		"port": 443,
+		"hostname": "a.example",
+		"bytes": 9,
+		"relayed": true,
+		"canaries": ["/root/.netrc"],
+	}
+	"CRITICAL:NET_CANARY_LEAK" in _found([fixture.process("installer", {"network": {"flows": [flow]}})])
+}
+
 # What pip's own children do: a probe of the system, with failed searches.
 test_quiet_probe if {
 	_found([fixture.process("installer", {

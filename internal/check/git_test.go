@@ -364,6 +364,11 @@ func TestGitRequirement(t *testing.T) {
 			t.Errorf("subjects of %s: %v, want commit %s", s.Name, got, commit)
 		}
 	}
+	for _, want := range []string{`"vcs":"git"`, `"requestedRevision":"v1"`, `"commit":"` + commit + `"`, `"directUrl":"http://code.test:8000/testpkg-git.git"`} {
+		if !strings.Contains(decodedPayload(t, seen.Steps[0]), want) {
+			t.Errorf("the evidence does not say %s", want)
+		}
+	}
 	result := holdsNowhere(t, seen, password)
 	if result.Verdict != policy.Fail || !slices.Contains(denying(result), "NET_BUILD_CONNECT") {
 		t.Errorf("verdict %s, findings %+v, want fail for the build's connection", result.Verdict, result.Findings)

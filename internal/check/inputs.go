@@ -230,11 +230,14 @@ func (in *inputs) hosts(allowed []egress.Host) ([]egress.Host, error) {
 // project directories below an overlay, because builds write into them.
 func (in *inputs) place(w *world, gateway *egress.Gateway) error {
 	for _, a := range in.named() {
-		switch a.Kind {
-		case pypi.ArgumentVCS:
+		if a.Kind == pypi.ArgumentVCS {
 			if err := in.addRepository(a.Checkout, gateway); err != nil {
 				return err
 			}
+		}
+	}
+	for _, a := range in.all() {
+		switch a.Kind {
 		case pypi.ArgumentWheel, pypi.ArgumentSdist:
 			if err := in.addFile(a.Path, string(a.Kind)); err != nil {
 				return err

@@ -58,8 +58,10 @@ func (c *run) relay(trace *step.Trace, sinkhole *egress.Sinkhole, ground evidenc
 	if sinkhole.Relay, err = egress.NewRelay(config); err != nil {
 		return err
 	}
-	if sinkhole.Gateway, err = netip.ParseAddrPort(c.gateway.Addr()); err != nil {
-		return fmt.Errorf("index gateway address: %w", err)
+	if c.gateway.HasRepositories() {
+		if sinkhole.Gateway, err = netip.ParseAddrPort(c.gateway.Addr()); err != nil {
+			return fmt.Errorf("index gateway address: %w", err)
+		}
 	}
 	c.gateway.Caller = sinkhole.Caller
 	trace.Contact = func(k capture.Contact, listen func(network, address string, port int) (*os.File, error)) {

@@ -160,9 +160,7 @@ func New(c Config) (*Gateway, error) {
 	if g.upstream, err = newUpstream(c, g.sources); err != nil {
 		return nil, err
 	}
-	if err := g.sites.init(c, g.upstream); err != nil {
-		return nil, err
-	}
+	g.sites.config, g.sites.up, g.sites.moved = c, g.upstream, map[string]string{}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
 }
@@ -263,10 +261,8 @@ func (g *Gateway) Indexes() []string {
 // records are final. It returns nil when it was asked to end.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler: g,
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, new(peer))
-		},
+		Handler:           g,
+		ConnContext:       connContext,
 		ReadHeaderTimeout: requestHeaderWait,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxRequestHeader,
@@ -292,7 +288,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 func (g *Gateway) Close() {
 	g.cancel()
 	g.upstream.close()
-	g.sites.transport.CloseIdleConnections()
+	if t := g.sites.transport; t != nil {
+		t.CloseIdleConnections()
+	}
 }
 
 // ServeHTTP answers one request from inside the sandbox.

@@ -43,7 +43,7 @@ func (s *Sinkhole) relayed(process int, address string, port int) (host string, 
 		return "", false
 	}
 	if name := s.Host(address); name != "" {
-		return name, true
+		return hostName(name), true
 	}
 	return ip.Unmap().String(), true
 }

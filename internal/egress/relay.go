@@ -54,13 +54,11 @@ func NewRelay(c Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := newTrust(c)
-	if err != nil {
-		return nil, err
+	r := &Relay{hosts: slices.Clone(c.Allowed), timeout: c.Timeout, proxy: choose, secrets: userSecrets(c.Proxy)}
+	if len(r.hosts) > 0 { // reading certificates takes time, and mostly there are none
+		r.trust, err = newTrust(c)
 	}
-	return &Relay{
-		hosts: slices.Clone(c.Allowed), timeout: c.Timeout, trust: trust, proxy: choose, secrets: userSecrets(c.Proxy),
-	}, nil
+	return r, err
 }
 
 // Hosts are the hosts that connections are relayed to, in the order given.
@@ -136,6 +134,7 @@ func (r *Relay) connect(ctx context.Context, direct *net.Dialer, via *url.URL, a
 	}
 	// The host behind the proxy may speak first, so not a byte more than the answer
 	// is taken.
+	//nolint:bodyclose // the body is the tunnel: closing it would read it to its end
 	answer, err := http.ReadResponse(bufio.NewReaderSize(&oneByte{r: io.LimitReader(conn, maxProxyAnswer)}, 16), request)
 	if err != nil {
 		conn.Close()

@@ -1,9 +1,11 @@
 package egress
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pip-witness/evidence"
@@ -27,8 +30,8 @@ const (
 // so that requirement, clone and direct_url.json keep the true URL, submodules on
 // the same server come the same way, and user name and password stay outside.
 type sites struct {
-	transport *http.Transport
-	allowed   []Host
+	config    Config
+	transport *http.Transport // nil without any site
 	up        *upstream
 
 	mu     sync.Mutex
@@ -44,9 +47,10 @@ type site struct {
 	url    *url.URL
 }
 
-// init takes the user's own certificate settings for git where there are any.
-func (s *sites) init(c Config, up *upstream) error {
-	s.allowed, s.up, s.moved = slices.Clone(c.Allowed), up, map[string]string{}
+// open makes the way to the servers, with the user's own certificate settings for
+// git where there are any.
+func (s *sites) open() error {
+	c := s.config
 	for _, name := range []string{"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"} {
 		if path := variable(c.Environ, name); path != "" {
 			c.Cert = path
@@ -90,6 +94,11 @@ func (g *Gateway) AddRepository(raw string) error {
 	s := &g.sites
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.transport == nil {
+		if err := s.open(); err != nil {
+			return err
+		}
+	}
 	if u.User != nil {
 		s.logins = append(s.logins, login{u.Scheme, originOf(u), repositoryPath(u.Path), u.User})
 		s.up.secrets = append(s.up.secrets, userTexts(u.User)...)
@@ -100,6 +109,9 @@ func (g *Gateway) AddRepository(raw string) error {
 	}
 	return nil
 }
+
+// HasRepositories tells whether a repository was added.
+func (g *Gateway) HasRepositories() bool { return g.sites.get(0) != nil }
 
 // GitEnviron is the environment, as NAME=VALUE, with which git inside asks the
 // gateway for the repositories that were added, and nobody for a password. It needs
@@ -148,6 +160,11 @@ type peer struct {
 }
 
 type peerKey struct{}
+
+// connContext gives every connection a peer.
+func connContext(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, new(peer))
+}
 
 // caller tells who made the request, and whether it may have repositories.
 func (g *Gateway) caller(r *http.Request) (process int, installer bool) {
@@ -215,7 +232,7 @@ func (g *Gateway) newRepositoryFlow(process int, method string, target *url.URL)
 // inside learns one word.
 func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, target *url.URL, f *Flow) *failure {
 	answer, sent, failed := g.sites.ask(r, target)
-	f.Bytes = sent.n
+	f.Bytes = sent.n.Load()
 	if failed != nil {
 		if r.Context().Err() == nil {
 			http.Error(w, string(failed.kind), failed.status)
@@ -229,7 +246,7 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 		}
 	}
 	received, err := io.Copy(flushing{w}, io.LimitReader(answer.Body, maxFileSize))
-	f.Bytes, f.Received = sent.n, received
+	f.Bytes, f.Received = sent.n.Load(), received
 	if err == nil || r.Context().Err() != nil {
 		return nil // to its end, or git went away
 	}
@@ -239,15 +256,16 @@ func (g *Gateway) forward(w http.ResponseWriter, r *http.Request, target *url.UR
 	return g.upstream.failure(err)
 }
 
-// counter counts what is read through it.
+// counter counts what is read through it; the transport may still read when the
+// answer is there.
 type counter struct {
 	io.Reader
-	n int64
+	n atomic.Int64
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -352,7 +370,7 @@ func (s *sites) reachable(u *url.URL) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	named := func(known *site) bool { return known.url.Scheme == u.Scheme && originOf(known.url) == at }
-	return slices.ContainsFunc(s.all, named) || slices.ContainsFunc(s.allowed, func(h Host) bool { return h.is(at.host, port) })
+	return slices.ContainsFunc(s.all, named) || slices.ContainsFunc(s.config.Allowed, func(h Host) bool { return h.is(at.host, port) })
 }
 
 // user is who asks for a repository: as the requirement's URL has it, for this

@@ -74,7 +74,35 @@ contacts contains contact if {
 		"role": process.role(proc),
 		"process": process.describe(proc),
 		"gateway": _gateway(address, port),
+		"allowed": _allowed(proc, address, port),
 	}
+}
+
+# relayed(proc, flow) is true for what a process of the installer exchanged with a
+# host that the user allows. The sandbox relays nothing for another process; one
+# that was the installer's and became something else since is not trusted either.
+relayed(proc, flow) if {
+	process.role(proc) == "installer"
+	flow.relayed == true
+}
+
+# allowed_hosts are names of hosts that the user allows and the installer reached.
+allowed_hosts contains lower(flow.hostname) if {
+	some proc in input.processes
+	some flow in proc.network.flows
+	relayed(proc, flow)
+	object.get(flow, "hostname", "") != ""
+}
+
+_allowed(proc, address, port) if _passed_on(proc, address, port)
+
+_allowed(proc, address, port) := false if not _passed_on(proc, address, port)
+
+_passed_on(proc, address, port) if {
+	some flow in proc.network.flows
+	relayed(proc, flow)
+	normal(flow.address) == address
+	flow.port == port
 }
 
 # peer(contact) names a peer in a message.

@@ -136,7 +136,7 @@ func describe(d pypi.Distribution, o pypi.Origin) Package {
 	p := Package{
 		Name: d.Name, Version: d.Version, InstallType: installType(o), Location: d.Location,
 		HomePage: homePage(m), Author: firstOf(m.Author, m.AuthorEmail), License: license(m),
-		Installer: d.Installer, Requested: o.Requested, Files: []File{}, Commit: o.Commit,
+		Installer: d.Installer, Requested: o.Requested, Files: []File{}, VCS: o.VCS, Commit: o.Commit, RequestedRevision: o.Revision,
 		Summary: m.Summary, Maintainer: firstOf(m.Maintainer, m.MaintainerEmail), RequiresPython: m.RequiresPython,
 		RequiresDist: m.RequiresDist, Classifiers: m.Classifiers, ImportNames: list(pypi.ImportNames(d)),
 		RecordedFiles: len(d.Record),

@@ -74,10 +74,14 @@ type Package struct {
 	// Files is the distribution file it was installed from; empty for a
 	// directory, a checkout or an unknown origin.
 	Files []File `json:"files"`
-	// DirectURL is the URL of a direct requirement, without credentials, Commit
-	// the commit of a checkout.
-	DirectURL string `json:"directUrl,omitempty"`
-	Commit    string `json:"commit,omitempty"`
+	// DirectURL is the URL of a direct requirement, without credentials. VCS is the
+	// version control system of a checkout ("git"), Commit its commit and
+	// RequestedRevision the branch, tag or commit that the user named; all as the
+	// installer reports them (PEP 610), empty for other origins.
+	DirectURL         string `json:"directUrl,omitempty"`
+	VCS               string `json:"vcs,omitempty"`
+	Commit            string `json:"commit,omitempty"`
+	RequestedRevision string `json:"requestedRevision,omitempty"`
 	// Summary, Maintainer, RequiresPython, RequiresDist, ProjectURLs and
 	// Classifiers are as in the metadata.
 	Summary        string            `json:"summary,omitempty"`
