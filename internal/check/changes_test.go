@@ -109,6 +109,43 @@ func TestChangesOutsideHome(t *testing.T) {
 	}
 }
 
+// A local project is built in its own directory: what the build leaves there is seen
+// by the import, listed, and not on the host.
+func TestChangesOfProject(t *testing.T) {
+	project := testpkg.InTree{
+		Wheel: testpkg.Wheel{Name: "local", Version: "1.0"},
+		Hook:  "open(\"built\", \"w\").write(\"x\")\n",
+	}
+	dir := filepath.Join(t.TempDir(), "local-1.0")
+	project.Wheel.Files = map[string]string{"local/__init__.py": "assert open(\"" + dir + "/built\").read() == \"x\"\nopen(\"" + dir + "/imported\", \"w\")\n"}
+	content, err := project.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpack := exec.Command("tar", "-xzf", "-", "-C", filepath.Dir(dir))
+	unpack.Stdin = bytes.NewReader(content)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Skipf("needs tar: %v\n%s", err, out)
+	}
+	r := request(t, dir)
+	r.ImportEnvironments = []string{environmentPlain}
+	o := observe(t, r)
+	if len(o.Steps) != 2 || len(o.Problems) > 0 {
+		t.Fatalf("%d steps, problems %q", len(o.Steps), o.Problems)
+	}
+	if !slices.Contains(o.Steps[0].Command.Changes, evidence.TreeChange{Path: dir + "/built", Change: "created"}) {
+		t.Errorf("changes of the install: %v", o.Steps[0].Command.Changes)
+	}
+	if diff := cmp.Diff([]evidence.TreeChange{{Path: dir + "/imported", Change: "created"}}, o.Steps[1].Command.Changes); diff != "" {
+		t.Errorf("changes of the import (-want +got):\n%s", diff)
+	}
+	for _, name := range []string{"built", "imported"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is on the host: %v", name, err)
+		}
+	}
+}
+
 // A list of changes that a package made too long is cut, which the coverage says.
 func TestTooManyChanges(t *testing.T) {
 	wheel := testpkg.Wheel{Name: "flood", Version: "1.0", Files: map[string]string{"flood/__init__.py": `import os
