@@ -300,7 +300,32 @@ func (c *run) importSpec() (sandbox.Spec, string, error) {
 		Binds: []sandbox.Bind{{Source: c.world.host(dirImport, "tmp"), Target: tempDir, Writable: true}},
 		Files: map[string][]byte{harnessPath: harness},
 	}
+	projects, err := c.importedProjects()
+	if err != nil {
+		return sandbox.Spec{}, "", err
+	}
+	spec.Overlays = append(spec.Overlays, projects...)
 	return spec, harnessPath, c.addBinds(&spec)
+}
+
+// importedProjects shows local project directories as the installation left them.
+func (c *run) importedProjects() ([]sandbox.Overlay, error) {
+	var overlays []sandbox.Overlay
+	for i, o := range c.inputs.overlays {
+		dir := c.world.host(dirImport, "source", strconv.Itoa(i))
+		next := sandbox.Overlay{Lower: o.Lower, Below: []string{o.Upper}, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), Target: o.Target}
+		copied := func(l sandbox.Layer) bool { return l.Path == o.Target && l.Whole }
+		if slices.ContainsFunc(c.layers, copied) {
+			next.Lower, next.Below = o.Upper, nil
+		}
+		for _, d := range []string{next.Upper, next.Work} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return nil, fmt.Errorf("place project %q: %w", o.Target, err)
+			}
+		}
+		overlays = append(overlays, next)
+	}
+	return overlays, nil
 }
 
 // judgeImports puts the results of the harness into the record. A run in which

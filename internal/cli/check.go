@@ -73,7 +73,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
 	flags.StringVar(&f.network, "network", check.NetworkIndex, "for the installer: `index`, none or host-unsafe")
 	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "let the installer itself reach `HOST[:PORT]` too; repeatable")
-	flags.StringVar(&f.sandbox, "sandbox", check.SandboxNamespaces, "confine by `namespaces`; off-unsafe lets packages act on this machine")
+	flags.StringVar(&f.sandbox, "sandbox", check.SandboxNamespaces, "by `namespaces`; off-unsafe: not at all")
 	flags.StringVar(&f.importEnv, "import-env", "both", "import as on a plain machine, ci or `both`")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time `LIMIT` for the install and for each import")
 	flags.DurationVar(&f.linger, "linger", 30*time.Second, "how `LONG` what outlives the import is watched")

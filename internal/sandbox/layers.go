@@ -341,7 +341,11 @@ func (v *view) readOnly(path, reason string) error {
 	v.layers = append(v.layers, l)
 	target := filepath.Join(v.root, path)
 	if v.spec.Layers != nil && !v.isPseudo(path) && !within(v.hole, path) {
-		if empty, err := v.newDirectory("empty", 0o755); err == nil && v.overlay(target, []string{path, empty}, "", "") == nil {
+		empty, err := v.newDirectory("empty", 0o755)
+		if err == nil {
+			err = v.overlay(target, []string{path, empty}, "", "")
+		}
+		if err == nil {
 			return nil
 		}
 	}

@@ -178,7 +178,11 @@ func limitPIDs(proc string) error {
 	if err != nil {
 		return fmt.Errorf("limit processes: %w", err)
 	}
-	if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || n <= maxPIDs {
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("limit processes: read %q: %w", name, err)
+	}
+	if n <= maxPIDs {
 		return nil
 	}
 	err = os.WriteFile(name, []byte(strconv.Itoa(maxPIDs)), 0o644)

@@ -22,6 +22,7 @@ sandbox := {
 	"basePrefixes": ["/opt/python"],
 	"gateway": "127.0.0.1:40123",
 	"readOnly": ["/", "/root/.cargo"],
+	"overlaid": ["/etc", "/usr", "/var"],
 	"writable": ["/root", "/tmp", "/dev/shm"],
 }
 

@@ -75,6 +75,30 @@ writable(path) if {
 
 writable(path) if not startswith(path, "/")
 
+# The host's directories have a throw-away layer over them: what was put there in
+# this run is told from what the host has.
+writable(path) if {
+	path in _put
+	some dir in input.coverage.sandbox.overlaid
+	under(path, dir)
+}
+
+_put contains c.path if {
+	some c in input.changes
+	c.change in {"created", "modified", "type"}
+}
+
+_put contains w.path if {
+	some proc in input.processes
+	some w in proc.fileOps.writes
+}
+
+_put contains r.newPath if {
+	some proc in input.processes
+	some r in proc.fileOps.renames
+	object.get(r, "errno", "") == ""
+}
+
 _protected(path, dir) if {
 	some kept in _hard
 	under(path, kept)
