@@ -137,6 +137,9 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 	if c.inputs, err = readInputs(r, c.python); err != nil {
 		return nil, err
 	}
+	if err := removeStale(os.TempDir(), started); err != nil {
+		c.tell("install", err.Error(), 0) // this run does not depend on it, and the next one tries again
+	}
 	if c.world, err = newWorld(c.python); err != nil {
 		return nil, err
 	}
@@ -145,6 +148,9 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 	}
 	if r.Keep {
 		c.observed.Directory = c.world.dir
+		if err := keepDirectory(c.world.dir); err != nil {
+			return nil, err
+		}
 	} else {
 		defer func() { err = errors.Join(err, c.world.remove()) }()
 	}

@@ -39,6 +39,7 @@ type world struct {
 	python *interpreter.Interpreter
 	sites  []string
 	decoys []evidence.Decoy
+	owner  *os.File // holds the lock on dir
 }
 
 func newWorld(python *interpreter.Interpreter) (*world, error) {
@@ -46,14 +47,18 @@ func newWorld(python *interpreter.Interpreter) (*world, error) {
 	if home == "" || home == "/" {
 		home = "/home/user"
 	}
-	dir, err := os.MkdirTemp("", "pip-witness-")
+	dir, err := os.MkdirTemp("", runPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
-	w := &world{dir: dir, home: home, prefix: home + "/venv", work: home + "/project", python: python}
+	owner, err := ownDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	w := &world{dir: dir, home: home, prefix: home + "/venv", work: home + "/project", python: python, owner: owner}
 	w.sites = python.EnvironmentSites(w.prefix)
 	for _, d := range []string{
 		dirRoot, dirHome, dirHome + "/project", dirInputs, dirSource,
@@ -77,22 +82,9 @@ func (w *world) host(elements ...string) string {
 	return filepath.Join(append([]string{w.dir}, elements...)...)
 }
 
-// remove deletes the run's directory, also what a package made unreadable.
+// remove deletes the run's directory, whatever a package made of it.
 func (w *world) remove() error {
-	if err := os.RemoveAll(w.dir); err == nil {
-		return nil
-	}
-	// A package may leave directories without write permission.
-	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			return os.Chmod(path, 0o700)
-		}
-		return nil
-	})
-	if err := errors.Join(err, os.RemoveAll(w.dir)); err != nil {
-		return fmt.Errorf("remove the run's directory %q: %w", w.dir, err)
-	}
-	return nil
+	return errors.Join(removeTree(w.dir), w.owner.Close())
 }
 
 // layout is where the attestors of the install step find files.

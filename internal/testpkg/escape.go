@@ -1,0 +1,74 @@
+package testpkg
+
+import (
+	_ "embed" // for the text of the package
+	"encoding/json"
+	"fmt"
+)
+
+// escapeSource is never assigned; embedding allows variables only.
+//
+//go:embed escape.py
+var escapeSource string
+
+// EscapeTargets are the places outside the sandbox that [Escape] tries to reach:
+// the test makes each of them and looks afterwards whether it was touched.
+type EscapeTargets struct {
+	// Abstract is the name of an abstract socket that somebody listens on, Port a
+	// port of the host's loopback, TCP and UDP.
+	Abstract string `json:"abstract"`
+	Port     int    `json:"port"`
+	// Directories, Files, Sockets, Fifos and Devices are paths of the host.
+	Directories []string `json:"directories"`
+	Files       []string `json:"files"`
+	Sockets     []string `json:"sockets"`
+	Fifos       []string `json:"fifos"`
+	Devices     []string `json:"devices"`
+	// Cgroups are the top directories of mounted hierarchies, Disks the host's
+	// block devices.
+	Cgroups []string `json:"cgroups"`
+	Disks   []string `json:"disks"`
+	// Pids are processes of the host by their number there.
+	Pids []int `json:"pids"`
+	// Key is the description of a key of type "user" in the session keyring.
+	Key string `json:"key"`
+	// Depth is how many directories are nested for the clean-up.
+	Depth int `json:"depth"`
+}
+
+// Escape is an sdist of which the build backend and the import try every way out
+// of the sandbox. It prints the outcome of each attempt at import, one a line:
+// "build" or "import", the name of the attempt, "ok" or an errno.
+func Escape(targets EscapeTargets) (Package, error) {
+	const name = "testpkg-escape"
+	mod := escapeName(name)
+	// A JSON document of strings, numbers and lists is Python as well; null is none.
+	text, err := json.Marshal(struct {
+		EscapeTargets
+		Module string `json:"module"`
+	}{targets.withoutNull(), mod})
+	if err != nil {
+		return Package{}, fmt.Errorf("describe %q: %w", name, err)
+	}
+	source := func(phase string) string {
+		return fmt.Sprintf("TARGETS = %s\nPHASE = %q\n%s", text, phase, escapeSource)
+	}
+	t := InTree{
+		Wheel: Wheel{Name: name, Version: version, Files: module(mod, source("import"))},
+		Hook:  source("build"),
+	}
+	return inTreePackage("while it is built and at import, tries every way out of the sandbox", t, mod), nil
+}
+
+// withoutNull has empty lists where there are none.
+func (t EscapeTargets) withoutNull() EscapeTargets {
+	for _, list := range []*[]string{&t.Directories, &t.Files, &t.Sockets, &t.Fifos, &t.Devices, &t.Cgroups, &t.Disks} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if t.Pids == nil {
+		t.Pids = []int{}
+	}
+	return t
+}
