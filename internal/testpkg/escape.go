@@ -24,10 +24,11 @@ type EscapeTargets struct {
 	Sockets     []string `json:"sockets"`
 	Fifos       []string `json:"fifos"`
 	Devices     []string `json:"devices"`
-	// Cgroups are the top directories of mounted hierarchies, Disks the host's
-	// block devices.
-	Cgroups []string `json:"cgroups"`
-	Disks   []string `json:"disks"`
+	// Cgroups are the top directories of mounted hierarchies, Groups files of
+	// control groups of the test's own, Disks the host's block devices.
+	Cgroups []string     `json:"cgroups"`
+	Groups  []GroupWrite `json:"groups"`
+	Disks   []string     `json:"disks"`
 	// Pids are processes of the host by their number there.
 	Pids []int `json:"pids"`
 	// Key is the description of a key of type "user" in the session keyring.
@@ -36,26 +37,42 @@ type EscapeTargets struct {
 	Depth int `json:"depth"`
 }
 
+// GroupWrite is a write into a control group through a mount of its hierarchy that
+// the package makes itself.
+type GroupWrite struct {
+	// Kind and Options are those of the mount: "cgroup2", or "cgroup" with the
+	// controllers.
+	Kind    string `json:"kind"`
+	Options string `json:"options"`
+	// File is below the control group of the test; Text is what is written.
+	File string `json:"file"`
+	Text string `json:"text"`
+}
+
+// escapeProject is the name of the project that [Escape] describes.
+const escapeProject = "testpkg-escape"
+
 // Escape is an sdist of which the build backend and the import try every way out
 // of the sandbox. It prints the outcome of each attempt at import, one a line:
-// "build" or "import", the name of the attempt, "ok" or an errno.
+// "build" or "import", the name of the attempt, "ok" or an errno. Every attempt
+// does no harm where it succeeds. [EscapeTargets.Attempts] says what the evidence
+// must hold of each.
 func Escape(targets EscapeTargets) (Package, error) {
-	const name = "testpkg-escape"
-	mod := escapeName(name)
+	mod := escapeName(escapeProject)
 	// A JSON document of strings, numbers and lists is Python as well; null is none.
 	text, err := json.Marshal(struct {
 		EscapeTargets
 		Module string `json:"module"`
 	}{targets.withoutNull(), mod})
 	if err != nil {
-		return Package{}, fmt.Errorf("describe %q: %w", name, err)
+		return Package{}, fmt.Errorf("describe %q: %w", escapeProject, err)
 	}
 	source := func(phase string) string {
 		return fmt.Sprintf("TARGETS = %s\nPHASE = %q\n%s", text, phase, escapeSource)
 	}
 	t := InTree{
-		Wheel: Wheel{Name: name, Version: version, Files: module(mod, source("import"))},
-		Hook:  source("build"),
+		Wheel: Wheel{Name: escapeProject, Version: version, Files: module(mod, source(PhaseImport))},
+		Hook:  source(PhaseBuild),
 	}
 	return inTreePackage("while it is built and at import, tries every way out of the sandbox", t, mod), nil
 }
@@ -69,6 +86,9 @@ func (t EscapeTargets) withoutNull() EscapeTargets {
 	}
 	if t.Pids == nil {
 		t.Pids = []int{}
+	}
+	if t.Groups == nil {
+		t.Groups = []GroupWrite{}
 	}
 	return t
 }

@@ -97,7 +97,8 @@ def files():
         attempt("write " + name, lambda: write(name + "/pip-witness-escape"))
     for name in ("/etc/ld.so.preload", "/etc/passwd", "/etc/profile", "/etc/crontab", "/var/spool/cron/crontabs/root"):
         attempt("open " + name, lambda: touch(name, os.O_WRONLY | os.O_APPEND))
-    for name in [HERE, "/tmp"] + TARGETS["directories"]:
+    attempt("write $HOME", lambda: write(HERE + "/pip-witness-escape"))
+    for name in ["/tmp"] + TARGETS["directories"]:
         attempt("write " + name, lambda: write(name + "/pip-witness-escape"))
     for name in (".profile", ".bashrc", ".config/autostart/escape.desktop", ".config/systemd/user/escape.service", ".ssh/authorized_keys"):
         path = os.path.join(HERE, name)
@@ -115,12 +116,14 @@ def files():
 
 def namespaces():
     for kind in ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"):
+        attempt("open /proc/1/ns/" + kind, lambda: touch("/proc/1/ns/" + kind, os.O_RDONLY))
+    for kind, flag in NAMESPACES.items():
         def enter():
-            descriptor = os.open("/proc/1/ns/" + kind, os.O_RDONLY)
+            process = call("pidfd_open", 1, 0)
             try:
-                call("setns", descriptor, 0)
+                call("setns", process, flag)
             finally:
-                os.close(descriptor)
+                os.close(process)
         attempt("setns " + kind, lambda: apart(enter))
     attempt("nsenter", lambda: subprocess.run(["nsenter", "-t", "1", "-a", "true"], stderr=subprocess.DEVNULL, check=True))
     for kind, flag in NAMESPACES.items():
@@ -168,10 +171,13 @@ def nested():
         attempt("nested mount " + kind, lambda: own_user_namespace(
             ["mount", "net", "cgroup", "ipc", "uts"], lambda: call("mount", b"none", target, kind.encode(), 0, None)))
 
-    def control_group(kind, options, name):
+    def control_group(kind, options, name, text=b""):
         def use():
             call("mount", b"none", target, kind, 0, options)
-            touch(os.path.join(where, name))
+            descriptor = os.open(os.path.join(where, name), os.O_WRONLY)
+            if text:
+                os.write(descriptor, text)
+            os.close(descriptor)
         return lambda: own_user_namespace(["mount", "cgroup"], use)
     attempt("nested cgroup2 cgroup.procs", control_group(b"cgroup2", None, "cgroup.procs"))
     attempt("nested cgroup2 cgroup.kill", control_group(b"cgroup2", None, "cgroup.kill"))
@@ -179,6 +185,9 @@ def nested():
         short = controller.rpartition("=")[2]
         for name in ("release_agent", "notify_on_release", "cgroup.procs"):
             attempt("nested cgroup %s %s" % (short, name), control_group(b"cgroup", controller.encode(), name))
+    for g in TARGETS["groups"]:
+        attempt("nested write %s %s %s" % (g["kind"], g["options"], g["file"]), control_group(
+            g["kind"].encode(), g["options"].encode() or None, g["file"], g["text"].encode()))
     attempt("nested mknod", lambda: own_user_namespace(["mount"], lambda: os.mknod(where + "/disk", stat.S_IFBLK | 0o600, os.makedev(7, 250))))
     attempt("nested chroot /proc/1/root", lambda: own_user_namespace(["mount"], lambda: os.chroot("/proc/1/root")))
 
@@ -283,10 +292,10 @@ def sockets():
     attempt("send loopback", lambda: connect(socket.AF_INET, ("127.0.0.1", TARGETS["port"]), socket.SOCK_DGRAM, b"escape"))
     for name in (
         "/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock",
-        "/run/crio/crio.sock", "/run/user/%d/podman/podman.sock" % os.getuid(), "/run/systemd/private",
+        "/run/crio/crio.sock", "/run/user/$UID/podman/podman.sock", "/run/systemd/private",
         "/run/dbus/system_bus_socket",
     ):
-        attempt("connect " + name, lambda: connect(socket.AF_UNIX, name))
+        attempt("connect " + name, lambda: connect(socket.AF_UNIX, name.replace("$UID", str(os.getuid()))))
     for name in TARGETS["sockets"]:
         attempt("connect " + name, lambda: connect(socket.AF_UNIX, name))
 
