@@ -26,8 +26,8 @@ func TestEscapeIsHarmless(t *testing.T) {
 			t.Errorf("%s sends a signal", line)
 		}
 	}
-	for _, line := range regexp.MustCompile(`"umount2", [^)]*\)+`).FindAllString(escapeSource, -1) {
-		if !strings.Contains(line, ", 4)") {
+	for line := range strings.Lines(escapeSource) {
+		if strings.Contains(line, `call("umount2"`) && !strings.Contains(line, ", 4)") {
 			t.Errorf("%s would unmount", line)
 		}
 	}
