@@ -234,6 +234,7 @@ func adoptOrphans(t *testing.T) {
 // processStat is what /proc/PID/stat says first.
 type processStat struct {
 	pid, parent int
+	started     int // clock ticks since boot
 	state, name string
 }
 
@@ -256,10 +257,11 @@ func processStats(t *testing.T) []processStat {
 		end := bytes.LastIndexByte(text, ')')
 		fields := strings.Fields(string(text[end+1:]))
 		parent, err := strconv.Atoi(fields[1])
-		if err != nil {
+		started, err2 := strconv.Atoi(fields[19])
+		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, processStat{pid, parent, fields[0], string(text[bytes.IndexByte(text, '(')+1 : end])})
+		all = append(all, processStat{pid, parent, started, fields[0], string(text[bytes.IndexByte(text, '(')+1 : end])})
 	}
 	return all
 }

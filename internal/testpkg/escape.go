@@ -92,3 +92,36 @@ func (t EscapeTargets) withoutNull() EscapeTargets {
 	}
 	return t
 }
+
+// daemonsSource starts two processes that mean to outlive everything.
+const daemonsSource = `import os
+import signal
+import time
+
+for _stubborn in (False, True):
+    if os.fork() == 0:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.closerange(3, 64)
+        if _stubborn:
+            for number in range(1, signal.NSIG):
+                try:
+                    signal.signal(number, signal.SIG_IGN)
+                except (OSError, ValueError):
+                    pass
+        if os.fork() == 0 or _stubborn:
+            end = time.monotonic() + 600
+            while time.monotonic() < end:
+                time.sleep(1)
+        os._exit(0)
+`
+
+// Daemons is a wheel of which the import leaves daemons that would stay for ten
+// minutes; one ignores every signal that can be ignored.
+func Daemons() Package {
+	const name = "testpkg-daemons"
+	mod := escapeName(name)
+	return wheelPackage("at import, leaves daemons", Wheel{Name: name, Version: version, Files: module(mod, daemonsSource)}, mod)
+}
