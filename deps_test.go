@@ -137,9 +137,10 @@ func boundaries() []boundary {
 				"holds one, and nothing else",
 		},
 		{
-			pkg: "internal/store", may: []string{"attestation", "evidence"}, outside: []string{"github.com/klauspost/compress"},
-			never: []string{"net", "os/exec"},
-			why:   "store keeps evidence in a directory and reads it back",
+			pkg: "internal/store", may: []string{"attestation", "evidence"},
+			outside: []string{"github.com/klauspost/compress", "golang.org/x/sys"},
+			never:   []string{"net", "os/exec"},
+			why:     "store keeps evidence in a directory and reads it back; x/sys has the files without a name",
 		},
 		{
 			pkg: "internal/report", may: []string{"attestation", "evidence", "policy", "verify"},
