@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&s.results, "results", "bench/results", "`DIR` of the nightly run")
 	flags.StringVar(&s.list, "packages", "bench/packages.txt", "`FILE` with the packages of the nightly run")
 	flags.BoolVar(&s.fresh, "fresh", false, "nightly: forget what an earlier run finished")
-	only := flags.String("only", "", "measure only the cases that match this regular `EXPRESSION`")
+	only := flags.String("only", "", "only the cases, or entries of the nightly run, that match this regular `EXPRESSION`")
 	flags.Usage = func() { usage(stderr, flags) }
 	if err := flags.Parse(args); err != nil {
 		return err

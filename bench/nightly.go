@@ -16,6 +16,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"pip-witness/attestation"
+	"pip-witness/evidence"
+	"pip-witness/internal/check"
+	"pip-witness/internal/store"
 )
 
 // entry is one part of the nightly run.
@@ -90,7 +95,7 @@ func (s settings) entries() ([]entry, error) {
 	for _, p := range parsePackages(text) {
 		all = append(all, entry{"check-" + p.name, func(ctx context.Context) (string, error) { return s.judge(ctx, p) }})
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(e entry) bool { return !s.only.MatchString(e.name) }), nil
 }
 
 // test runs every test, also those that install real packages.
@@ -148,7 +153,7 @@ func parsePackages(text []byte) []listed {
 }
 
 // judge checks one package of the index with the user's own configuration: good
-// is the verdict pass with no finding that denies.
+// is the verdict pass with no finding that denies, every module imported.
 func (s settings) judge(ctx context.Context, p listed) (string, error) {
 	args := []string{"check", "--python", s.python, "--quiet", "--format", "json"}
 	for _, a := range p.arguments {
@@ -182,7 +187,53 @@ func (s settings) judge(ctx context.Context, p listed) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return v.accept()
+	note, err := v.accept()
+	if err != nil {
+		return note, err
+	}
+	imported, err := readImports(filepath.Join(kept, store.StepFile(check.StepImport)))
+	return note + ", " + imported, err
+}
+
+// readImports says of the evidence of an import step how many modules there were;
+// the error names those that did not import.
+func readImports(path string) (string, error) {
+	data, err := store.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	envelope, err := attestation.ParseEnvelope(data)
+	if err != nil {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	statement, err := attestation.ParseStatement(envelope.Payload)
+	if err != nil {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	collection, err := attestation.ParseCollection(statement)
+	if err != nil {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	var command evidence.CommandRun
+	for _, a := range collection.Attestations {
+		if attestation.ShortName(a.Type) != "command-run" {
+			continue
+		}
+		if err := json.Unmarshal(a.Attestation, &command); err != nil {
+			return "", fmt.Errorf("read %q: %w", path, err)
+		}
+	}
+	var failed []string
+	for _, i := range command.Imports {
+		if !i.OK {
+			failed = append(failed, fmt.Sprintf("import %s (%s): %s", i.Module, i.Environment, i.Error))
+		}
+	}
+	note := fmt.Sprintf("%d of %d imports", len(command.Imports)-len(failed), len(command.Imports))
+	if len(failed) > 0 || len(command.Imports) == 0 {
+		return note, fmt.Errorf("%s: %s", note, strings.Join(failed, "; "))
+	}
+	return note, nil
 }
 
 // accept is nil when the verdict is pass and nothing denies.

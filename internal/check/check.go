@@ -164,6 +164,9 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 		c.Network = NetworkHost
 		c.observed.Problems = append(c.observed.Problems, "there was no sandbox: the packages acted on this machine, with your files and your network")
 	}
+	if err := removeStale(os.TempDir(), started); err != nil {
+		c.tell("install", err.Error(), 0) // this run does not depend on it, and the next one tries again
+	}
 	if c.world, err = newWorld(c.python, r.Sandbox != SandboxOff); err != nil {
 		return nil, err
 	}
@@ -172,6 +175,9 @@ func Observe(ctx context.Context, r Request) (_ *Observation, err error) {
 	}
 	if r.Keep {
 		c.observed.Directory = c.world.dir
+		if err := keepDirectory(c.world.dir); err != nil {
+			return nil, err
+		}
 	} else {
 		defer func() { err = errors.Join(err, c.world.remove()) }()
 	}

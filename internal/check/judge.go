@@ -20,7 +20,7 @@ const builtinValidity = 365 * 24 * time.Hour
 // Judgement is what to judge an observation by, and where to put the evidence.
 type Judgement struct {
 	// Key signs the evidence and, without a Policy, the built-in policy.
-	Key *seal.PrivateKey
+	Key seal.Key
 	// Policy is a signed policy with the keys that are trusted to sign it; nil
 	// takes the built-in one.
 	Policy     []byte
@@ -77,7 +77,7 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 }
 
 // BuiltinPolicy is the built-in policy, compiled and signed with the run's own key.
-func BuiltinPolicy(ctx context.Context, key *seal.PrivateKey) ([]byte, error) {
+func BuiltinPolicy(ctx context.Context, key seal.Key) ([]byte, error) {
 	now := time.Now().UTC()
 	compiled, err := policy.Compile(ctx, policy.Builtin(), policy.Options{
 		Functionaries: []attestation.PublicKey{key.Public()}, Expires: now.Add(builtinValidity), Modules: rules.FS, Now: now,
@@ -98,7 +98,7 @@ func BuiltinPolicy(ctx context.Context, key *seal.PrivateKey) ([]byte, error) {
 
 // sealStep signs one collection, writes it and its exports, and returns it as it
 // lies there.
-func sealStep(ctx context.Context, directory store.Directory, s StepEvidence, key *seal.PrivateKey) (verify.Document, error) {
+func sealStep(ctx context.Context, directory store.Directory, s StepEvidence, key seal.Key) (verify.Document, error) {
 	envelope, err := attestation.Sign(ctx, attestation.PayloadType, s.Collection.Payload, key)
 	if err != nil {
 		return verify.Document{}, fmt.Errorf("sign step %q: %w", s.Name, err)

@@ -45,6 +45,7 @@ type world struct {
 	python *interpreter.Interpreter
 	sites  []string
 	decoys []evidence.Decoy
+	owner  *os.File // holds the lock on dir
 }
 
 func newWorld(python *interpreter.Interpreter, box bool) (*world, error) {
@@ -66,11 +67,14 @@ func newWorld(python *interpreter.Interpreter, box bool) (*world, error) {
 
 // make makes the run's directory.
 func (w *world) make() (err error) {
-	if w.dir, err = os.MkdirTemp("", "pip-witness-"); err != nil {
+	if w.dir, err = os.MkdirTemp("", runPrefix); err != nil {
 		return fmt.Errorf("make the run's directory: %w", err)
 	}
 	if w.dir, err = filepath.EvalSymlinks(w.dir); err != nil {
 		return fmt.Errorf("make the run's directory: %w", err)
+	}
+	if w.owner, err = ownDirectory(w.dir); err != nil {
+		return err
 	}
 	for _, d := range []string{
 		dirRoot, dirHome, dirHome + "/project", dirInputs, dirSource,
@@ -94,22 +98,9 @@ func (w *world) host(elements ...string) string {
 	return filepath.Join(append([]string{w.dir}, elements...)...)
 }
 
-// remove deletes the run's directory, also what a package made unreadable.
+// remove deletes the run's directory, whatever a package made of it.
 func (w *world) remove() error {
-	if err := os.RemoveAll(w.dir); err == nil {
-		return nil
-	}
-	// A package may leave directories without write permission.
-	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			return os.Chmod(path, 0o700)
-		}
-		return nil
-	})
-	if err := errors.Join(err, os.RemoveAll(w.dir)); err != nil {
-		return fmt.Errorf("remove the run's directory %q: %w", w.dir, err)
-	}
-	return nil
+	return errors.Join(removeTree(w.dir), w.owner.Close())
 }
 
 // layout is where the attestors of the install step find files.

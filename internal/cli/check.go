@@ -117,6 +117,12 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	// It reads the key while the rest is looked at.
+	signer, err := seal.Start(f.grant())
+	if err != nil {
+		return err
+	}
+	defer signer.Close()
 	judgement, err := f.judgement()
 	if err != nil {
 		return err
@@ -127,6 +133,9 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	} else if distrusted != nil {
 		outcome.Result, outcome.Ephemeral, outcome.Advice = distrusted, false, "nothing was installed; "+policyAdvice(distrusted)
 		return finish(s, outcome, f.format, f.verbose, outputs)
+	}
+	if judgement.Key, err = signer.Wait(); err != nil {
+		return badInput(err)
 	}
 	directory, err := f.directory(args, started)
 	if err != nil {
@@ -261,19 +270,20 @@ func environments(name string) []string {
 	return []string{name}
 }
 
-// judgement reads keys and policy before anything runs, so that a bad one fails
-// at once.
+// grant is what a check signs: a statement a step, and the built-in policy.
+func (f checkFlags) grant() seal.Grant {
+	g := seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 2}
+	if f.policy == "" {
+		g.PayloadTypes = append(g.PayloadTypes, attestation.PolicyPayloadType)
+		g.Signatures++
+	}
+	return g
+}
+
+// judgement reads the policy and the public keys before anything runs, so that a
+// bad one fails at once.
 func (f checkFlags) judgement() (check.Judgement, error) {
 	j := check.Judgement{Compress: f.compress}
-	var err error
-	if f.key == "" {
-		j.Key, err = seal.Ephemeral()
-	} else {
-		j.Key, err = seal.LoadPrivateKey(f.key)
-	}
-	if err != nil {
-		return j, badInput(err)
-	}
 	if f.policy == "" {
 		return j, nil
 	}
@@ -283,6 +293,7 @@ func (f checkFlags) judgement() (check.Judgement, error) {
 	if f.key == "" {
 		return j, usage("add --key FILE; a key made for this run is none that a policy names", "--policy %q needs --key", f.policy)
 	}
+	var err error
 	if j.Policy, err = readPolicy(f.policy); err != nil {
 		return j, err
 	}

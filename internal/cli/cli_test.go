@@ -23,11 +23,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pip-witness/internal/sandbox"
+	"pip-witness/internal/seal"
 	"pip-witness/internal/testpkg"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Main() // the program runs itself again as the parts of a sandbox
+	seal.Main()    // and as the signer
 	testscript.Main(m, map[string]func(){
 		"pip-witness": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"pip-witness/attestation"
 	"pip-witness/internal/attest/catalogue"
@@ -74,12 +75,13 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err := checkOutput("--out", f.out); err != nil {
 		return err
 	}
+	starting, err := seal.Start(seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 1})
+	if err != nil {
+		return err
+	}
+	defer starting.Close()
 	if _, err := exec.LookPath(args[0]); err != nil {
 		return usage("give the program's name or path after --", "run %q: %w", args[0], reason(err))
-	}
-	key, err := seal.LoadPrivateKey(f.key)
-	if err != nil {
-		return badInput(err)
 	}
 	attestors, err := catalogue.Select(f.attestors)
 	if err != nil {
@@ -92,6 +94,17 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	private, err := filepath.Abs(f.key)
 	if err != nil {
 		return fmt.Errorf("find the key: %w", err)
+	}
+	key, err := starting.Wait()
+	if err != nil {
+		return badInput(err)
+	}
+	if !f.sandbox {
+		// The command runs as the same user, unconfined: without this it could change
+		// the recording in this process's memory, by ptrace(2) or /proc/PID/mem.
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			return fmt.Errorf("keep the command out of the recording: %w", err)
+		}
 	}
 	s.interrupts.tolerate()
 	stdin, _ := s.in.(*os.File)
@@ -122,7 +135,7 @@ func reason(err error) error {
 	return err
 }
 
-func writeCollection(ctx context.Context, path string, observed *check.StepEvidence, key *seal.PrivateKey) error {
+func writeCollection(ctx context.Context, path string, observed *check.StepEvidence, key seal.Key) error {
 	envelope, err := attestation.Sign(ctx, attestation.PayloadType, observed.Collection.Payload, key)
 	if err != nil {
 		return err
