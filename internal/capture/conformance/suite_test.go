@@ -196,7 +196,7 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 	digests := capture.NewDigests()
 	defer digests.Close()
 	root := t.TempDir()
-	namespace := ""
+	var namespace *os.File // held, so that its number means no other one
 	trace := step.Trace{
 		Backend: backend,
 		Spec: sandbox.Spec{
@@ -207,17 +207,18 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 			Args: append(args, dir), Env: []string{"PATH=/usr/bin:/bin", "HOME=/root"}, Dir: dir,
 		}}},
 		Before: func(init int) error {
-			namespace, err = os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", init))
+			namespace, err = os.Open(fmt.Sprintf("/proc/%d/ns/pid", init))
 			return err
 		},
-		Timeout: 90 * time.Second, Linger: 5 * time.Second, Watched: watched, Digests: digests,
+		Timeout: 5 * time.Minute, Linger: 5 * time.Second, Watched: watched, Digests: digests,
 	}
 	start := time.Now()
+	defer func() { namespace.Close() }()
 	recording := traced(t, backend, trace)
 	r.took = time.Since(start)
 	r.CommandRun, r.timedOut, r.stopped = recording.Command, recording.TimedOut, recording.Stopped
 	r.facts = parseFacts(t, r.Stdout)
-	r.host.unchanged(t, namespace)
+	r.host.unchanged(t, namespace, dir, root)
 	return r
 }
 
@@ -342,7 +343,7 @@ func (o outside) look(t *testing.T) map[string]string {
 		state[path] += fmt.Sprint(err)
 	}
 	for _, path := range []string{
-		"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/kernel/modprobe", "/proc/self/mounts",
+		"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc/sys/kernel/modprobe",
 		"/proc/swaps", "/proc/modules", "/sys/fs/cgroup/memory/release_agent", filepath.Join(o.dir, "key.pem"),
 	} {
 		text, err := os.ReadFile(path)
@@ -353,10 +354,19 @@ func (o outside) look(t *testing.T) map[string]string {
 	return state
 }
 
-// unchanged fails the test for any difference, and for a process that is left of
-// the pid namespace.
-func (o outside) unchanged(t *testing.T, namespace string) {
+// unchanged fails the test for any difference, for a mount that is left on the
+// directories of the run, and for a process that is left of the pid namespace.
+func (o outside) unchanged(t *testing.T, namespace *os.File, dirs ...string) {
 	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range append(dirs, o.dir) {
+		if strings.Contains(string(mounts), dir) {
+			t.Errorf("a mount is left on %q: %s", dir, mounts)
+		}
+	}
 	for name, now := range o.look(t) {
 		if before := o.state[name]; now != before {
 			t.Errorf("%s changed outside: %q, then %q", name, before, now)
@@ -375,9 +385,13 @@ func (o outside) unchanged(t *testing.T, namespace string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ours, err := namespace.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range entries {
-		if ns, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err == nil && ns == namespace {
-			t.Errorf("process %s is left of the pid namespace %s", e.Name(), namespace)
+		if ns, err := os.Stat("/proc/" + e.Name() + "/ns/pid"); err == nil && os.SameFile(ns, ours) {
+			t.Errorf("process %s is left of the pid namespace of the run", e.Name())
 		}
 	}
 }
