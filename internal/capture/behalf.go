@@ -135,12 +135,10 @@ const controllingTerminal = 5 << 8
 // the sandbox's init, which may trace all, is closed to all; the memory of another
 // one is not given through this way.
 func (s *Supervisor) reopenProc(e *event, l location, flags uint64) (int, unix.Errno) {
-	number, rest, _ := strings.Cut(strings.TrimPrefix(l.path, "/proc/"), "/")
-	pid, err := strconv.Atoi(number)
-	about := path.Base(rest)
-	if err == nil && pid != e.p.inside && (about == "mem" || pid == initPID && s.depth > 0 && slices.Contains(guarded[:], about)) {
-		s.refusals["openat:/proc"]++
-		return -1, unix.EACCES
+	if pid := aboutProcess(l.path); pid != 0 && pid != e.p.inside {
+		if path.Base(l.path) == "mem" || s.isInit(pid) && isGuarded(l.path) {
+			return -1, unix.EACCES
+		}
 	}
 	var fd int
 	errno := withoutRights(func() error {
@@ -151,7 +149,31 @@ func (s *Supervisor) reopenProc(e *event, l location, flags uint64) (int, unix.E
 	return fd, errno
 }
 
-// guarded are the files of a process that only who may trace it may open.
+// isInit tells whether a process is the sandbox's init.
+func (s *Supervisor) isInit(pid int) bool { return pid == initPID && s.depth > 0 }
+
+// aboutProcess is the number of the process that a path in /proc is about; 0 for
+// none.
+func aboutProcess(name string) int {
+	rest, ok := strings.CutPrefix(name, "/proc/")
+	if !ok {
+		return 0
+	}
+	number, _, _ := strings.Cut(rest, "/")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// isGuarded tells whether the kernel lets only who may trace a process open this
+// file about it, which the file's mode does not say.
+func isGuarded(name string) bool {
+	return aboutProcess(name) != 0 && slices.Contains(guarded[:], path.Base(name))
+}
+
+// guarded are the names of such files.
 var guarded = [...]string{
 	"environ", "auxv", "maps", "smaps", "smaps_rollup", "numa_maps", "mem", "fd", "fdinfo", "map_files", "ns", "stack", "syscall", "io",
 	"personality", "pagemap", "clear_refs", "wchan", "timers", "uid_map", "gid_map", "setgroups", "projid_map",

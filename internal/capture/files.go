@@ -59,7 +59,7 @@ func (s *Supervisor) open(e *event, o opening) {
 	}
 	l := s.resolveAs(e, o.dirfd, o.name, o.lookup())
 	defer l.close()
-	if s.exposed(e) {
+	if s.exposed(e) || l.errno == 0 && isGuarded(l.path) {
 		s.openFor(e, o, l)
 		return
 	}

@@ -58,7 +58,7 @@ func (s *Supervisor) resolveAs(e *event, dirfd int32, name string, look look) lo
 	if err != nil {
 		return s.unresolved(e, name)
 	}
-	w := walk{look: look, root: root, above: above, at: root, inside: e.p.inside, thread: e.thread()}
+	w := walk{look: look, root: root, above: above, at: root, inside: e.p.inside, thread: e.thread(), confined: s.depth > 0}
 	if name[0] != '/' || look.how&(unix.RESOLVE_IN_ROOT|unix.RESOLVE_BENEATH) != 0 {
 		start, err := s.directory(e, dirfd)
 		if err != nil {
@@ -136,6 +136,8 @@ type walk struct {
 	at     int    // where the name starts; not closed
 	inside int    // what /proc/self means
 	thread int    // the calling thread, outside
+	// confined tells that process 1 is the sandbox's init.
+	confined bool
 }
 
 // find tries without any symlink first, which is what most names are.
@@ -359,7 +361,13 @@ const procRootInode = 1
 // for a magic link of /proc, which is no text, to the object itself.
 func (w walk) link(at int, component string) (next int, text string, errno unix.Errno) {
 	if onProc, top := procfs(at); onProc && !top {
-		next, errno = openPath(at, component, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
+		if pid := aboutProcess(descriptorPath(at)); pid == initPID && w.confined && pid != w.inside {
+			return -1, "", unix.EACCES // init may trace all, and nobody it
+		}
+		errno = withoutRights(func() (err error) {
+			next, err = unix.Openat2(at, component, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
+			return err
+		})
 		return next, "", errno
 	} else if onProc && component == "self" {
 		text = strconv.Itoa(w.inside)

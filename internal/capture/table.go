@@ -148,6 +148,7 @@ var events = [...]struct {
 var notTrapped = [...]string{
 	"stat, access, readlink and getdents",
 	"byte counts of read and write",
+	"times and extended attributes of files",
 	"data sent on connected sockets",
 	"files opened by a descriptor that another process passed",
 	"ftruncate, fallocate and copies between open descriptors",

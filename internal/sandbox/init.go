@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -25,10 +26,15 @@ const (
 // initMain is the life of init: build the world, run commands when told to,
 // reap everything, and end when the supervisor is gone.
 func initMain() int {
-	// Not signal.Ignore: ignored signals stay ignored in the command, across exec.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
-	unix.CloseOnExec(controlFD)
-	unix.CloseOnExec(socketsFD)
+	// All of them: the runtime handles each, so the kernel delivers what a command
+	// sends to its init, and several would end it. Not signal.Ignore: ignored signals
+	// stay ignored in the command, across exec.
+	signal.Notify(make(chan os.Signal, 1))
+	// Also what whoever started the supervisor left open: a command gets its own
+	// descriptors only.
+	if err := unix.CloseRange(controlFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return 1
+	}
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil { // for all below too
 		return 1
 	}
