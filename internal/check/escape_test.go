@@ -83,6 +83,9 @@ func TestNothingEscapes(t *testing.T) {
 	}
 }
 
+// escapePrefix begins the names of the directories of these tests.
+const escapePrefix = "escape-test-"
+
 // escapeWorld is what a test puts around a check to see whether it gets out.
 type escapeWorld struct {
 	uid     int
@@ -110,11 +113,11 @@ func newEscapeWorld(t *testing.T, uid int) *escapeWorld {
 		}
 	}
 	var err error
-	w.dir, err = os.MkdirTemp("", "escape-test-")
+	w.dir, err = os.MkdirTemp("", escapePrefix)
 	fatal(err)
 	t.Cleanup(func() { os.RemoveAll(w.dir) })
 	// Not below the temporary directory, which the sandbox hides.
-	w.place, err = os.MkdirTemp("/var/tmp", "escape-test-")
+	w.place, err = os.MkdirTemp("/var/tmp", escapePrefix)
 	fatal(err)
 	t.Cleanup(func() { os.RemoveAll(w.place) })
 	w.binary, w.home, w.temp = filepath.Join(w.dir, "pip-witness"), filepath.Join(w.dir, "home"), filepath.Join(w.dir, "temp")
