@@ -145,6 +145,29 @@ func (s *Supervisor) onPathEvent(e *event) {
 	s.addEvent(e, evidence.SyscallEvent{Path: l.path})
 }
 
+// onAttribute records an extended attribute that is set: capabilities of a program
+// are one.
+func (s *Supervisor) onAttribute(e *event) {
+	name, ok := s.text(e, e.args[1], maxAttribute)
+	if !ok {
+		return
+	}
+	var l location
+	if e.name == "fsetxattr" {
+		l = s.described(e, int32(e.args[0]))
+	} else {
+		flags := uint64(0)
+		if e.name == "lsetxattr" {
+			flags = unix.AT_SYMLINK_NOFOLLOW
+		}
+		if l, ok = s.object(e, unix.AT_FDCWD, e.args[0], flags); !ok {
+			return
+		}
+	}
+	l.close()
+	s.addEvent(e, evidence.SyscallEvent{Detail: name, Path: l.path})
+}
+
 func (s *Supervisor) onMount(e *event) {
 	ev := evidence.SyscallEvent{Args: []uint64{e.args[3]}}
 	for i, to := range []*string{&ev.Path, &ev.TargetPath, &ev.Detail} {

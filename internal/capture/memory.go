@@ -15,6 +15,8 @@ const (
 	// kernel does: MAX_ARG_STRLEN, and three quarters of the default stack.
 	maxArgument = 128 << 10 // 128 KiB
 	maxVector   = 6 << 20   // 6 MiB
+	// maxAttribute is the longest name of an extended attribute, with its NUL byte.
+	maxAttribute = 256
 	// maxMemfdName is the longest name of a memfd, with its NUL byte.
 	maxMemfdName = 250
 )

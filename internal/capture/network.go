@@ -303,6 +303,13 @@ func (s *Supervisor) onSocket(e *event) {
 		if e.args[2] == unix.NETLINK_ROUTE {
 			return // getaddrinfo looks at the interfaces
 		}
+	default:
+		if s.depth > 0 && family != unix.AF_PACKET {
+			// Not all families end at a network namespace: AF_VSOCK reaches the machine
+			// that runs this one.
+			e.refuse = unix.EAFNOSUPPORT
+			s.refusals[e.name]++
+		}
 	}
 	s.records++
 	network := &e.p.record.Network

@@ -106,6 +106,9 @@ func calls() []call {
 		{unix.SYS_MPROTECT, "mprotect", executable[:1], (*Supervisor).onEvent},
 		{unix.SYS_PRCTL, "prctl", prctlConditions(), (*Supervisor).onPrctl},
 		{unix.SYS_PERSONALITY, "personality", []condition{{mask: anyValue, value: anyValue, not: true}}, (*Supervisor).onEvent},
+		{unix.SYS_SETXATTR, "setxattr", nil, (*Supervisor).onAttribute},
+		{unix.SYS_LSETXATTR, "lsetxattr", nil, (*Supervisor).onAttribute},
+		{unix.SYS_FSETXATTR, "fsetxattr", nil, (*Supervisor).onAttribute},
 		{unix.SYS_CHROOT, "chroot", nil, (*Supervisor).onPathEvent},
 		{unix.SYS_PIVOT_ROOT, "pivot_root", nil, (*Supervisor).onPathEvent},
 		{unix.SYS_MOUNT, "mount", nil, (*Supervisor).onMount},
@@ -148,7 +151,7 @@ var events = [...]struct {
 var notTrapped = [...]string{
 	"stat, access, readlink and getdents",
 	"byte counts of read and write",
-	"times and extended attributes of files",
+	"times of files",
 	"data sent on connected sockets",
 	"files opened by a descriptor that another process passed",
 	"ftruncate, fallocate and copies between open descriptors",

@@ -126,8 +126,11 @@ func (h host) addGroups(t *testing.T) {
 	t.Helper()
 	for _, m := range groupMounts(t) {
 		err := filepath.WalkDir(m.point, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENODEV) {
 				return nil // groups of others come and go
+			}
+			if err != nil || d.IsDir() {
+				return err
 			}
 			switch d.Name() {
 			case "notify_on_release", "release_agent", "cgroup.max.descendants", "cgroup.subtree_control", "freezer.state", "cgroup.freeze":
@@ -180,14 +183,25 @@ func (h host) differences(after host) []string {
 	return lines
 }
 
-// mountTable is the mount table without the numbers of mounts.
+// mountTable is the mount table but for what other tests mount below the temporary
+// directory for themselves.
 func mountTable(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	var kept strings.Builder
+	for line := range strings.Lines(string(text)) {
+		below, others := strings.CutPrefix(strings.Fields(line)[4], strings.TrimSuffix(os.TempDir(), "/")+"/")
+		for _, own := range []string{runPrefix, escapePrefix, killedPrefix} {
+			others = others && !strings.HasPrefix(below, own)
+		}
+		if !others {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
 }
 
 // groupMount is a mounted hierarchy of control groups.

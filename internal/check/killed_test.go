@@ -20,6 +20,9 @@ import (
 	"pip-witness/internal/testpkg"
 )
 
+// killedPrefix begins the name of the directory of TestKilled.
+const killedPrefix = "killed-test-"
+
 // Moments at which TestKilled kills, and the seed of their order.
 const (
 	killMoments      = 25
@@ -77,7 +80,7 @@ type killing struct {
 
 func newKilling(t *testing.T, python string) *killing {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "killed-test-")
+	dir, err := os.MkdirTemp("", killedPrefix)
 	if err != nil {
 		t.Fatal(err)
 	}

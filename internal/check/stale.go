@@ -108,7 +108,10 @@ func removeAbandoned(dir string, modified, now time.Time) error {
 		return nil
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != ownerFile+".new" {
+	if err != nil {
+		return err
+	}
+	if len(entries) > 1 || len(entries) == 1 && entries[0].Name() != ownerFile+".new" {
 		return nil // kept, or none of ours
 	}
 	if len(entries) == 1 {

@@ -55,6 +55,13 @@ func launchHere(c Command, files []int, session bool, traced handOver) (int, err
 	if err != nil {
 		return 0, err
 	}
+	if session {
+		// The caller's keys stay outside: the session keyring is inherited. ENOSYS: a
+		// kernel without keys.
+		if _, err := unix.KeyctlJoinSessionKeyring(""); err != nil && !errors.Is(err, unix.ENOSYS) {
+			return 0, fmt.Errorf("run %q: join a session keyring of its own: %w", c.Args, err)
+		}
+	}
 	if err := dropRights(); err != nil {
 		return 0, err
 	}

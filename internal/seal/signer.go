@@ -316,7 +316,7 @@ func payloadTypeOf(message []byte) (string, error) {
 
 // cutCounted cuts a decimal length, a space and so many bytes off text.
 func cutCounted(text []byte) (counted, rest []byte, err error) {
-	digits, rest, _ := bytes.Cut(text[:min(len(text), 20)], []byte{' '})
+	digits, _, _ := bytes.Cut(text[:min(len(text), 20)], []byte{' '})
 	n, err := strconv.Atoi(string(digits))
 	if err != nil || n < 0 || strconv.Itoa(n) != string(digits) {
 		return nil, nil, errors.New("no length")
