@@ -58,8 +58,9 @@ func launchHere(c Command, files []int, session bool, traced handOver) (int, err
 	if session {
 		// The caller's keys stay outside: the session keyring is inherited. ENOSYS: a
 		// kernel without keys.
-		if _, err := unix.KeyctlJoinSessionKeyring(""); err != nil && !errors.Is(err, unix.ENOSYS) {
-			return 0, fmt.Errorf("run %q: join a session keyring of its own: %w", c.Args, err)
+		_, _, errno := unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0) // without a name
+		if errno != 0 && errno != unix.ENOSYS {
+			return 0, fmt.Errorf("run %q: join a session keyring of its own: %w", c.Args, errno)
 		}
 	}
 	if err := dropRights(); err != nil {
