@@ -94,23 +94,8 @@ func (w *world) host(elements ...string) string {
 	return filepath.Join(append([]string{w.dir}, elements...)...)
 }
 
-// remove deletes the run's directory, also what a package made unreadable.
-func (w *world) remove() error {
-	if err := os.RemoveAll(w.dir); err == nil {
-		return nil
-	}
-	// A package may leave directories without write permission.
-	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			return os.Chmod(path, 0o700)
-		}
-		return nil
-	})
-	if err := errors.Join(err, os.RemoveAll(w.dir)); err != nil {
-		return fmt.Errorf("remove the run's directory %q: %w", w.dir, err)
-	}
-	return nil
-}
+// remove deletes the run's directory.
+func (w *world) remove() error { return sandbox.RemoveAll(w.dir) }
 
 // layout is where the attestors of the install step find files.
 func (w *world) layout() attest.Layout {

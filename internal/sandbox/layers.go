@@ -622,3 +622,22 @@ func copyTree(from, to string) error {
 		return nil
 	})
 }
+
+// RemoveAll deletes a directory that boxes wrote to, once they are closed, also what
+// they or an overlay made unreadable: directories without permissions, which an
+// ordinary user could otherwise not empty.
+func RemoveAll(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+		return fmt.Errorf("remove %q: %w", dir, err)
+	}
+	return nil
+}
