@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pip-witness/internal/sandbox"
 )
 
 // runDirectory makes a directory as a run does and returns it with its lock.
@@ -150,7 +152,7 @@ func TestRemoveTree(t *testing.T) {
 			plantHostileTree(t, dir, outside)
 			if uid == 0 {
 				limitDescriptors(t)
-				if err := removeTree(dir); err != nil {
+				if err := sandbox.RemoveAll(dir); err != nil {
 					t.Fatal(err)
 				}
 			} else {
@@ -161,7 +163,7 @@ func TestRemoveTree(t *testing.T) {
 			}
 		})
 	}
-	if err := removeTree(filepath.Join(t.TempDir(), "absent")); err != nil {
+	if err := sandbox.RemoveAll(filepath.Join(t.TempDir(), "absent")); err != nil {
 		t.Errorf("remove what is absent: %v", err)
 	}
 }
@@ -219,7 +221,7 @@ func TestRemoveTreeChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("is a part of TestRemoveTree, which names the tree")
 	}
-	if err := removeTree(dir); err != nil {
+	if err := sandbox.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -100,7 +100,7 @@ func (w *world) host(elements ...string) string {
 
 // remove deletes the run's directory, whatever a package made of it.
 func (w *world) remove() error {
-	return errors.Join(removeTree(w.dir), w.owner.Close())
+	return errors.Join(sandbox.RemoveAll(w.dir), w.owner.Close())
 }
 
 // layout is where the attestors of the install step find files.

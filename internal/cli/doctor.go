@@ -154,7 +154,7 @@ func tryTrace(ctx context.Context, namespaces bool) (_ evidence.Sandbox, err err
 	if err != nil {
 		return evidence.Sandbox{}, fmt.Errorf("make a temporary directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, sandbox.RemoveAll(dir)) }()
 	root, layers := filepath.Join(dir, "root"), filepath.Join(dir, "layers")
 	if err := errors.Join(os.Mkdir(root, 0o755), os.Mkdir(layers, 0o755)); err != nil {
 		return evidence.Sandbox{}, fmt.Errorf("make a temporary directory: %w", err)

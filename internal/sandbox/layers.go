@@ -386,11 +386,10 @@ const temporary = "/var/tmp"
 // kernel copies a directory before the first change in it, with its owner, and for
 // an ordinary user that fails where the owner is another one.
 func (v *view) openTemporary(l Layer) error {
-	var st unix.Stat_t
-	if os.Getuid() == 0 || l.Path == temporary || !within(temporary, l.Path) || v.hole == temporary ||
-		unix.Lstat(temporary, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	if os.Getuid() == 0 || l.Path == temporary || !within(temporary, l.Path) || v.hole == temporary || !isDirectory(temporary) {
 		return nil
 	}
+	var st unix.Stat_t
 	dir := l.Upper
 	for _, name := range strings.Split(strings.TrimPrefix(temporary, l.Path+"/"), "/") {
 		dir = filepath.Join(dir, name)
@@ -590,6 +589,11 @@ func (v *view) point(target string, dir bool) error {
 		v.made = append(v.made, strings.TrimPrefix(p, v.root))
 	}
 	return makeMountPoint(target, dir)
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // copyTree copies directories, files and links with modes and times; other kinds

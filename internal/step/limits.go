@@ -107,10 +107,9 @@ func use(dir string, maxBytes, maxFiles int64) (bytes, files int64) {
 	// Errors are entries that went away: nothing that is not counted can stay.
 	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error {
 		var st unix.Stat_t
-		if unix.Lstat(path, &st) != nil {
-			return nil
+		if unix.Lstat(path, &st) == nil {
+			bytes, files = bytes+st.Blocks*512, files+1
 		}
-		bytes, files = bytes+st.Blocks*512, files+1
 		if maxBytes > 0 && bytes > maxBytes || maxFiles > 0 && files > maxFiles {
 			return fs.SkipAll
 		}
