@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"path"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -203,18 +204,20 @@ func (s *Supervisor) gather(e *event, m *message) ([]byte, unix.Errno) {
 	return data, 0
 }
 
-// passes tells whether control messages hold descriptors or credentials.
+// passes tells whether control messages hold descriptors or credentials, or ask
+// for something that may need a right.
 func passes(control []byte) bool {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
 		return true
 	}
-	for _, m := range messages {
-		if m.Header.Level == unix.SOL_SOCKET {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(messages, func(m unix.SocketControlMessage) bool {
+		kind := [2]int32{m.Header.Level, m.Header.Type}
+		return !slices.Contains([][2]int32{
+			{unix.SOL_IP, unix.IP_PKTINFO}, {unix.SOL_IP, unix.IP_TOS}, {unix.SOL_IP, unix.IP_TTL},
+			{unix.SOL_IPV6, unix.IPV6_PKTINFO}, {unix.SOL_IPV6, unix.IPV6_TCLASS}, {unix.SOL_IPV6, unix.IPV6_HOPLIMIT},
+		}, kind)
+	})
 }
 
 func sendRaw(socket int, data, to, control []byte, flags int) (int, unix.Errno) {

@@ -31,7 +31,7 @@ func (s *Supervisor) onAddress(e *event) {
 	if !ok || raw == nil {
 		return
 	}
-	if s.exposed(e) && s.port.injects() {
+	if s.port.injects() && forOthers(c.Family) && s.exposed(e) {
 		s.addressFor(e, raw, &c)
 	}
 	i := s.addConnection(e, c)
@@ -52,7 +52,7 @@ func (s *Supervisor) onSendto(e *event) {
 		return
 	}
 	s.addConnection(e, c)
-	if s.exposed(e) && s.port.injects() {
+	if s.port.injects() && forOthers(c.Family) && s.exposed(e) {
 		s.sendFor(e, []message{{header: header{name: e.args[4]}, raw: raw, data: []span{{e.args[1], e.args[2]}}}}, int(int32(e.args[3])))
 	}
 }
@@ -78,7 +78,7 @@ func (s *Supervisor) onSendmmsg(e *event) {
 // sendMessages records the destinations of messages. Without any, and on a stream,
 // where the kernel looks at none, the call goes on as it is.
 func (s *Supervisor) sendMessages(e *event, all []message, flags int) {
-	var named bool
+	named, others := false, true
 	for i := range all {
 		m := &all[i]
 		if m.name == 0 || m.nameLength == 0 {
@@ -89,17 +89,24 @@ func (s *Supervisor) sendMessages(e *event, all []message, flags int) {
 			return
 		}
 		if m.raw = raw; raw != nil {
-			named = true
+			named, others = true, others && forOthers(c.Family)
 			s.addConnection(e, c)
 		}
 	}
-	if !s.port.injects() || !named && !s.exposed(e) {
+	if !s.port.injects() || !others || !s.exposed(e) {
 		return
 	}
 	stream := s.socketType(e, int32(e.args[0])) == "SOCK_STREAM" && flags&unix.MSG_FASTOPEN == 0
-	if !stream && s.exposed(e) {
+	if family := s.socketFamily(e, int32(e.args[0])); !stream && (named || forOthers(family)) {
 		s.sendFor(e, all, flags)
 	}
+}
+
+// forOthers tells whether calls on sockets of this family may be made for the
+// caller. The kernel asks a netlink message for the rights of its sender, and the
+// supervisor's thread owns the user namespace; such messages go nowhere else.
+func forOthers(family string) bool {
+	return family == "AF_INET" || family == "AF_INET6" || family == "AF_UNIX"
 }
 
 // header is struct msghdr without its output fields.
@@ -223,6 +230,20 @@ func (s *Supervisor) socketType(e *event, fd int32) string {
 		return ""
 	}
 	return typeName(kind)
+}
+
+// socketFamily is the family of a socket; empty when it could not be had.
+func (s *Supervisor) socketFamily(e *event, fd int32) string {
+	socket, errno := s.duplicate(e, fd)
+	if errno != 0 {
+		return ""
+	}
+	defer unix.Close(socket)
+	family, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return ""
+	}
+	return familyName(family)
 }
 
 // duplicate is the caller's descriptor, here.

@@ -80,7 +80,7 @@ func (c *run) relay(trace *step.Trace, sinkhole *egress.Sinkhole, ground evidenc
 // else is empty inside.
 func (c *run) hiddenFiles() ([]sandbox.Bind, error) {
 	empty := c.world.host(dirInputs, "empty")
-	if err := os.WriteFile(empty, nil, 0o444); err != nil {
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
 		return nil, fmt.Errorf("hide files with credentials: %w", err)
 	}
 	files := append(slices.Clone(c.config.Files), c.config.ClientCert)
