@@ -121,7 +121,9 @@ func (c *captureWatch) commandRuns(pid int) bool {
 // from one world to the next.
 type digests struct{ data []byte }
 
-func digestsFile(w *world) string { return filepath.Join(w.path("cache"), "pip-witness", "digests.json") }
+func digestsFile(w *world) string {
+	return filepath.Join(w.path("cache"), "pip-witness", "digests.json")
+}
 
 // keep takes them from a world in which a command was traced.
 func (d *digests) keep(w *world) (err error) {

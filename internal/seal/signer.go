@@ -102,8 +102,10 @@ func Start(grant Grant) (*Starting, error) {
 	s.command.Args = []string{signerName}
 	s.command.Env = []string{"GOMAXPROCS=1"}
 	s.command.ExtraFiles = []*os.File{theirs}
-	// A session of its own: what a terminal sends is for the command.
-	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
+	// A session of its own: what a terminal sends is for the command. No parent death
+	// signal, which would come when the calling thread ends; the end of the file comes
+	// when the process does.
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := s.command.Start(); err != nil {
 		s.socket.Close()
 		return nil, fmt.Errorf("start signer: %w", err)
