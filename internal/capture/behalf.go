@@ -96,8 +96,6 @@ func (s *Supervisor) reopen(e *event, o opening, l location) (int, unix.Errno) {
 		return -1, unix.EEXIST
 	case o.has(unix.O_DIRECTORY) && kind != unix.S_IFDIR:
 		return -1, unix.ENOTDIR
-	case o.has(unix.O_PATH):
-		return duplicate(l.fd)
 	case kind == unix.S_IFLNK:
 		return -1, unix.ELOOP
 	case kind == unix.S_IFSOCK:

@@ -59,7 +59,9 @@ func (s *Supervisor) open(e *event, o opening) {
 	}
 	l := s.resolveAs(e, o.dirfd, o.name, o.lookup())
 	defer l.close()
-	if s.exposed(e) || l.errno == 0 && isGuarded(l.path) {
+	// A descriptor of O_PATH cannot be given to another process; nothing is read or
+	// written through it, and a later open by it is recorded by what it is.
+	if !o.has(unix.O_PATH) && (s.exposed(e) || l.errno == 0 && isGuarded(l.path)) {
 		s.openFor(e, o, l)
 		return
 	}
@@ -197,7 +199,7 @@ func openMode(l location, flags uint64) string {
 		return "path"
 	case flags&unix.O_TMPFILE == unix.O_TMPFILE:
 		return "write"
-	case flags&unix.O_DIRECTORY != 0, l.fd >= 0 && l.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+	case flags&unix.O_DIRECTORY != 0, l.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return "directory"
 	}
 	switch flags & unix.O_ACCMODE {

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path"
@@ -225,9 +226,13 @@ func (s *Supervisor) socketType(e *event, fd int32) string {
 	return typeName(kind)
 }
 
-// duplicate is the caller's descriptor, here.
+// duplicate is the caller's descriptor, here. It asks for the thread (6.9), which may
+// have a table of descriptors of its own; an older kernel has the process.
 func (s *Supervisor) duplicate(e *event, fd int32) (int, unix.Errno) {
-	pidfd, err := unix.PidfdOpen(e.p.id.pid, 0)
+	pidfd, err := unix.PidfdOpen(e.thread(), unix.PIDFD_THREAD)
+	if errors.Is(err, unix.EINVAL) {
+		pidfd, err = unix.PidfdOpen(e.p.id.pid, 0)
+	}
 	if err != nil {
 		return -1, errnoOf(err)
 	}
@@ -268,8 +273,20 @@ func (s *Supervisor) onListen(e *event) {
 	if socket, errno := s.duplicate(e, int32(e.args[0])); errno == 0 {
 		defer unix.Close(socket)
 		localAddress(socket, &c)
+		if bound := s.bound[inodeOf(socket)]; bound != "" && c.Family == "AF_UNIX" {
+			c.Address = bound
+		}
 	}
 	s.addConnection(e, c)
+}
+
+// inodeOf is the inode number of a socket, which is its own as long as it is open.
+func inodeOf(fd int) uint64 {
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return 0
+	}
+	return stat.Ino
 }
 
 func localAddress(socket int, c *evidence.Connection) {

@@ -14,6 +14,7 @@ import (
 func bypasses() []behaviour {
 	return []behaviour{
 		{name: "io-uring", title: "io_uring, for an open and a connect"},
+		{name: "asynchronous-io", title: "io_setup, with a read into the memory of arguments"},
 		{name: "foreign-architecture", title: "int 0x80 and x32"},
 		{name: "nested-filter", title: "seccomp filters of its own that allow everything"},
 		{name: "nested-listener", title: "a seccomp listener of its own"},
@@ -51,6 +52,7 @@ func races() []behaviour {
 		flipped("file", "a path in a page of a file that another process writes to"),
 		flipped("written", "a path that another process flips by process_vm_writev"),
 		flipped("mem", "a path that another process flips through a descriptor of /proc/self/mem"),
+		flipped("cloned", "a path that a process flips which uses the same memory"),
 		flipped("borrowed", "a path that is flipped by a thread which a child of vfork left behind"),
 	}
 }
@@ -105,7 +107,7 @@ const killed = 128 + 9
 func floods() []behaviour {
 	return []behaviour{
 		{
-			name: "failing-opens", title: "1,000,000 opens that fail", ignore: []string{"open"},
+			name: "failing-opens", args: []string{"$MANY"}, title: "1,000,000 opens that fail, 200,000 under ptrace", ignore: []string{"open"},
 			check: func(t *testing.T, r run) {
 				counted(t, r)
 				if n := len(r.Processes[0].FileOps.Opens); n > 1000 {

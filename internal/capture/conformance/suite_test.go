@@ -36,7 +36,7 @@ type behaviour struct {
 	program string
 	title   string
 	// args are given to the program before the directory; $HOST in them is the
-	// directory outside of the sandbox, see outside.
+	// directory outside of the sandbox, see outside, $MANY the size of a flood.
 	args []string
 	// exit is the status that the command must end with.
 	exit int
@@ -214,7 +214,7 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 	r.digest = digestOf(text)
 	args := []string{r.program}
 	for _, a := range b.args {
-		args = append(args, r.host.expand(a))
+		args = append(args, strings.ReplaceAll(r.host.expand(a), "$MANY", many(backend)))
 	}
 	environ := []string{"PATH=/usr/bin:/bin", "HOME=/root"}
 	if b.company {
@@ -254,6 +254,14 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 	}
 	r.host.unchanged(t, namespace, dir, root)
 	return r
+}
+
+// many is the size of the largest flood; each call costs more under ptrace.
+func many(backend capture.Backend) string {
+	if backend == capture.Ptrace {
+		return "200000"
+	}
+	return "1000000"
 }
 
 // watched is the table of credentials of this suite.

@@ -5,6 +5,7 @@
 //	file      in a page of a file, which the flipper writes to
 //	written   by process_vm_writev
 //	mem       by a descriptor of the opener's /proc/self/mem
+//	cloned    as a process that uses the same memory
 //	borrowed  as what is left of a child of vfork, by a thread that outlived it
 //
 // The inode of each descriptor tells which file it was.
@@ -32,9 +33,9 @@ static void openings(const char *dir, const ino_t inode[2]) {
     close(fd);
     count[s.st_ino == inode[1]]++;
   }
-  common->stop = 1;
   say("count\t%ld\topen\t%s/flip-a", count[0], dir);
   say("count\t%ld\topen\t%s/flip-b", count[1], dir);
+  common->stop = 1; // from here on the flipper speaks, maybe in the same memory
 }
 
 static void flip_memory(void) {
@@ -55,7 +56,7 @@ static void flip_by_call(long opener) {
   say("event\tprocess_vm_writev\t%s\tpid %ld", result(r), opener);
 }
 
-static int left(void *unused) {
+static int partner(void *unused) {
   flip_memory();
   finish(0);
   return unused != 0;
@@ -63,11 +64,10 @@ static int left(void *unused) {
 
 // borrow leaves a thread behind that uses the caller's memory: the child of vfork
 // ends, and with it the caller's wait, before its thread does.
-static long borrow(void) {
-  static char stack[1 << 16] __attribute__((aligned(64))); // 64 KiB
+static long borrow(char *stack) {
   long child = vfork();
   if (child == 0) {
-    clone(left, stack + sizeof stack, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_FILES, 0);
+    clone(partner, stack, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_FILES, 0);
     syscall(SYS_exit, 0);
   }
   return must(child, "vfork");
@@ -95,8 +95,10 @@ int main(int argc, char **argv) {
     if (path == MAP_FAILED) die("mmap");
   }
   if (!strcmp(how, "mem")) file = open_truly("/proc/self/mem", O_RDWR, 0);
-  if (!strcmp(how, "borrowed")) {
-    long child = borrow();
+  if (!strcmp(how, "borrowed") || !strcmp(how, "cloned")) {
+    static char stack[1 << 16] __attribute__((aligned(64))); // 64 KiB
+    char *top = stack + sizeof stack;
+    long child = *how == 'b' ? borrow(top) : must(clone(partner, top, CLONE_VM | SIGCHLD, 0), "clone");
     openings(dir, inode);
     await(child);
     say("child\t%ld", child);
