@@ -61,7 +61,8 @@ func (s *Supervisor) open(e *event, o opening) {
 	defer l.close()
 	// A descriptor of O_PATH cannot be given to another process; nothing is read or
 	// written through it, and a later open by it is recorded by what it is.
-	if !o.has(unix.O_PATH) && (s.exposed(e) || l.errno == 0 && isGuarded(l.path)) {
+	ungiven := o.has(unix.O_PATH) && s.port.injects()
+	if !ungiven && (s.exposed(e) || l.errno == 0 && isGuarded(l.path)) {
 		s.openFor(e, o, l)
 		return
 	}

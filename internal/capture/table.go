@@ -150,7 +150,6 @@ var notTrapped = [...]string{
 	"byte counts of read and write",
 	"times and extended attributes of files",
 	"data sent on connected sockets",
-	"which object an open with O_PATH found whose name another thread changed during the call",
 	"files opened by a descriptor that another process passed",
 	"ftruncate, fallocate and copies between open descriptors",
 	"result of connect, bind and send, except where the call was made by the supervisor",

@@ -2,6 +2,7 @@
 // opener. argv[1] says how the flipper gets at the path:
 //
 //	shared    in a page that both have in common
+//	o-path    the same, and it is opened with O_PATH
 //	file      in a page of a file, which the flipper writes to
 //	written   by process_vm_writev
 //	mem       by a descriptor of the opener's /proc/self/mem
@@ -15,7 +16,7 @@ enum { times = 5000 };
 
 struct common {
   volatile int stop;
-  char path[PATH_MAX]; // in the mode "shared"
+  char path[PATH_MAX]; // in the modes "shared" and "o-path"
 };
 
 static struct common *common;
@@ -23,12 +24,13 @@ static char own[PATH_MAX] __attribute__((aligned(4096)));
 static char *path; // as the opener has it
 static long last;  // index of the character that is flipped
 static int file = -1;
+static int flags = O_RDONLY;
 
 static void openings(const char *dir, const ino_t inode[2]) {
   long count[2] = {0};
   for (int i = 0; i < times; i++) {
     struct stat s;
-    long fd = must(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY), "open");
+    long fd = must(syscall(SYS_openat, AT_FDCWD, path, flags), "open");
     must(fstat(fd, &s), "fstat");
     close(fd);
     count[s.st_ino == inode[1]]++;
@@ -78,7 +80,8 @@ int main(int argc, char **argv) {
   ino_t inode[2];
   common = mmap(0, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (common == MAP_FAILED) die("mmap");
-  path = strcmp(how, "shared") ? own : common->path;
+  if (!strcmp(how, "o-path")) flags = O_PATH;
+  path = strcmp(how, "shared") && flags != O_PATH ? own : common->path;
   snprintf(path, PATH_MAX, "%s/flip-a", dir);
   last = strlen(path) - 1;
   for (int i = 0; i < 2; i++) {
@@ -109,7 +112,7 @@ int main(int argc, char **argv) {
     if (child == 0) openings(dir, inode);
     else flip_by_call(child);
   } else if (child == 0) {
-    if (!strcmp(how, "shared")) flip_memory();
+    if (file < 0) flip_memory();
     else flip_file(!strcmp(how, "file") ? last : (off_t)(uintptr_t)(path + last));
   } else openings(dir, inode);
   if (child != 0) {
