@@ -32,6 +32,7 @@ func introspection() []behaviour {
 		{name: "ptrace", title: "ptrace of a child, and of the parent by its child"},
 		{name: "process-vm", title: "process_vm_readv and process_vm_writev"},
 		{name: "proc-mem", title: "/proc/PID/mem"},
+		{name: "proc-guarded", title: "files of /proc that ask for the rights of a tracer: its own, of a child, of pid 1"},
 		{name: "pidfd-getfd", title: "pidfd_getfd"},
 	}
 }

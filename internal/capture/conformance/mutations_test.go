@@ -178,8 +178,7 @@ func exposures() []stepMutation {
 		{"the exposure of pages of files", "space.go", `&pageShared == 0`, `&pageShared >= 0`, "flip-file"},
 		{"the exposure by process_vm_writev", "events.go", `s.invaded(e, pid)`, `_ = s.invaded`, "flip-written"},
 		{"the exposure by asynchronous reads", "events.go", `s.invaded(e, pid)`, `_ = s.invaded`, "asynchronous-io"},
-		{"the exposure by a tracer", "space.go", `if pid == 0 {
-		e.p.space.shared = true`, `if pid == 0 {`, "ptrace"},
+		{"the exposure by a tracer", "events.go", `s.invaded(e, pid)`, `_ = s.invaded`, "ptrace"},
 		{"the exposure by /proc/PID/mem", "files.go", `s.opensMemory(e, l.path)`, `_ = s.opensMemory`, "flip-mem"},
 		{"the address of a connect for another", "network.go", `if s.exposed(e) && s.port.injects() {
 		s.addressFor`, `if s.port == nil {
@@ -199,7 +198,7 @@ func exposures() []stepMutation {
 	if c.Type`, "unix-path-threaded"},
 		{"the mode of chmod for another", "files.go", `uint32(mode&0o7777), 0)`, `uint32(mode&0o777), 0)`, "chmod-threaded"},
 		{"truncate for another", "files.go", `unix.Truncate(selfDescriptor(l.fd), int64(e.args[1]))`, `unix.Access(selfDescriptor(l.fd), unix.F_OK)`, "truncate-threaded"},
-		{"the guarded files of /proc", "files.go", `(s.exposed(e) || l.errno == 0 && isGuarded(l.path))`, `s.exposed(e)`, "init-memory"},
+		{"the guarded files of /proc", "files.go", `(s.exposed(e) || l.errno == 0 && isGuarded(l.path))`, `s.exposed(e)`, "proc-guarded"},
 		{"the closed files of init", "behalf.go", `s.isInit(pid) && isGuarded(l.path)`, `pid < 0`, "init-memory"},
 	}
 }
