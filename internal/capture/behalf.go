@@ -19,7 +19,11 @@ import (
 // process itself is decided here.
 func (s *Supervisor) openFor(e *event, o opening, l location) {
 	if !s.port.injects() {
-		s.verifyOpen(e, o, l)
+		if l.errno == 0 && !o.has(unix.O_PATH) && s.closed(e, l) {
+			s.finishOpen(e, o, l, -1, unix.EACCES, false)
+		} else {
+			s.verifyOpen(e, o, l)
+		}
 		return
 	}
 	for range maxRaces {
@@ -96,8 +100,6 @@ func (s *Supervisor) reopen(e *event, o opening, l location) (int, unix.Errno) {
 		return -1, unix.EEXIST
 	case o.has(unix.O_DIRECTORY) && kind != unix.S_IFDIR:
 		return -1, unix.ENOTDIR
-	case o.has(unix.O_PATH):
-		return duplicate(l.fd)
 	case kind == unix.S_IFLNK:
 		return -1, unix.ELOOP
 	case kind == unix.S_IFSOCK:
@@ -131,14 +133,10 @@ func (s *Supervisor) reopen(e *event, o opening, l location) (int, unix.Errno) {
 const controllingTerminal = 5 << 8
 
 // reopenProc opens a file of /proc. The kernel asks there whether the opening
-// process may trace the one that the file is about. A process may look at itself;
-// the sandbox's init, which may trace all, is closed to all; the memory of another
-// one is not given through this way.
+// process may trace the one that the file is about.
 func (s *Supervisor) reopenProc(e *event, l location, flags uint64) (int, unix.Errno) {
-	if pid := aboutProcess(l.path); pid != 0 && pid != e.p.inside {
-		if path.Base(l.path) == "mem" || s.isInit(pid) && isGuarded(l.path) {
-			return -1, unix.EACCES
-		}
+	if s.closed(e, l) {
+		return -1, unix.EACCES
 	}
 	var fd int
 	errno := withoutRights(func() error {
@@ -147,6 +145,18 @@ func (s *Supervisor) reopenProc(e *event, l location, flags uint64) (int, unix.E
 		return err
 	})
 	return fd, errno
+}
+
+// closed tells whether a file of /proc is not for the caller, whatever the kernel
+// says to the supervisor, which owns the namespaces. A process may look at itself; the
+// sandbox's init, which may trace all, is closed to all; the memory of another one
+// is not given through this way.
+func (s *Supervisor) closed(e *event, l location) bool {
+	pid := aboutProcess(l.path)
+	if pid == 0 || pid == e.p.inside {
+		return false
+	}
+	return path.Base(l.path) == "mem" || s.isInit(pid) && isGuarded(l.path)
 }
 
 // isInit tells whether a process is the sandbox's init.

@@ -85,7 +85,11 @@ func (s *Supervisor) bindFor(e *event, socket int, raw []byte, c *evidence.Conne
 	// The mask is the thread's own, see settleDown.
 	unix.Umask(int(mask))
 	defer unix.Umask(0)
-	return errnoOf(unix.Bind(socket, &unix.SockaddrUnix{Name: path.Join(selfDescriptor(p.directory.fd), p.name)}))
+	errno = errnoOf(unix.Bind(socket, &unix.SockaddrUnix{Name: path.Join(selfDescriptor(p.directory.fd), p.name)}))
+	if errno == 0 {
+		s.bound[inodeOf(socket)] = c.Address // the socket itself has the name from above
+	}
+	return errno
 }
 
 // reachable is the address of a socket in the file system by a name that holds
@@ -110,6 +114,12 @@ const (
 	maxVectors  = 1024
 )
 
+// parcel is a message as it is sent from here.
+type parcel struct {
+	data, to, control []byte
+	release           func()
+}
+
 // sendFor sends messages for the caller, with the destinations that were read; the
 // answer is the number of bytes, or of messages. Descriptors and credentials that
 // go along with a message cannot be passed on from here: that is refused.
@@ -119,61 +129,90 @@ func (s *Supervisor) sendFor(e *event, all []message, flags int) {
 		e.make(0, errno)
 		return
 	}
-	defer unix.Close(socket)
-	sent := 0
+	waits := flags&unix.MSG_DONTWAIT == 0 && !nonblocking(socket)
 	for i := range all {
-		n, errno := s.sendOne(e, socket, &all[i], flags)
-		if e.name != "sendmmsg" {
+		p, errno := s.pack(e, &all[i])
+		n := 0
+		switch {
+		case errno != 0:
+		case waits && flags&unix.MSG_FASTOPEN != 0:
+			errno = unix.EAGAIN // a connection is to be made first, which is one to wait for
+		default:
+			n, errno = p.send(socket, flags|unix.MSG_DONTWAIT)
+		}
+		if errno == unix.EAGAIN && waits && i == 0 {
+			s.sendAside(e, socket, p, flags)
+			return
+		}
+		p.release()
+		if errno == 0 && e.name == "sendmmsg" {
+			errno = s.writeLength(e, i, n)
+		}
+		if errno != 0 || e.name != "sendmmsg" {
+			if i > 0 {
+				n, errno = i, 0 // some were sent
+			}
+			unix.Close(socket)
 			e.make(n, errno)
 			return
 		}
-		if errno != 0 && i == 0 {
-			e.make(0, errno)
-			return
-		}
-		if errno != 0 {
-			break
-		}
-		// struct mmsghdr: what was sent of each message.
-		if !s.writeLength(e, e.args[1]+uint64(i)*sizeMmsghdr+sizeMsghdr, uint32(n)) {
-			e.make(0, unix.EFAULT)
-			return
-		}
-		sent++
 	}
-	e.make(sent, 0)
+	unix.Close(socket)
+	e.make(len(all), 0)
 }
 
-func (s *Supervisor) writeLength(e *event, at uint64, value uint32) bool {
-	buf := binary.LittleEndian.AppendUint32(nil, value)
+// sendAside sends the first message from a thread of its own, because it has to wait;
+// that may be fewer than the caller asked for.
+func (s *Supervisor) sendAside(e *event, socket int, p parcel, flags int) {
+	s.beside(e, func() {
+		n, errno := p.send(socket, flags)
+		if errno == 0 && e.name == "sendmmsg" {
+			n, errno = 1, s.writeLength(e, 0, n)
+		}
+		e.make(n, errno)
+		p.release()
+		unix.Close(socket)
+	})
+	if !e.later {
+		p.release()
+		unix.Close(socket)
+	}
+}
+
+// writeLength tells the caller how much was sent of a message of sendmmsg, as the
+// kernel does in struct mmsghdr.
+func (s *Supervisor) writeLength(e *event, i, length int) unix.Errno {
+	at := e.args[1] + uint64(i)*sizeMmsghdr + sizeMsghdr
+	buf := binary.LittleEndian.AppendUint32(nil, uint32(length))
 	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
 	n, err := unix.ProcessVMWritev(e.thread(), local, []unix.RemoteIovec{{Base: uintptr(at), Len: len(buf)}}, 0)
-	return err == nil && n == len(buf)
+	if err != nil || n != len(buf) {
+		return unix.EFAULT
+	}
+	return 0
 }
 
-func (s *Supervisor) sendOne(e *event, socket int, m *message, flags int) (int, unix.Errno) {
-	data, errno := s.gather(e, m)
-	if errno != 0 {
-		return 0, errno
+// pack reads a message.
+func (s *Supervisor) pack(e *event, m *message) (parcel, unix.Errno) {
+	p := parcel{to: m.raw, release: func() {}}
+	var errno unix.Errno
+	if p.data, errno = s.gather(e, m); errno != 0 {
+		return p, errno
 	}
-	var control []byte
 	if m.control != 0 && m.controlLength > 0 {
-		control = make([]byte, min(m.controlLength, maxPath))
-		if !s.bytes(e, m.control, control) {
-			return 0, unix.EFAULT
+		p.control = make([]byte, min(m.controlLength, maxPath))
+		if !s.bytes(e, m.control, p.control) {
+			return p, unix.EFAULT
 		}
-		if passes(control) {
+		if passes(p.control) {
 			s.refusals["sendmsg:control"]++
-			return 0, unix.EPERM
+			return p, unix.EPERM
 		}
 	}
-	raw := m.raw
-	if len(raw) > 2 && binary.LittleEndian.Uint16(raw) == unix.AF_UNIX {
-		var release func()
-		raw, release = s.reachable(e, raw)
-		defer release()
+	if len(p.to) > 2 && binary.LittleEndian.Uint16(p.to) == unix.AF_UNIX {
+		p.to, p.release = s.reachable(e, p.to)
 	}
-	return sendRaw(socket, data, raw, control, flags|unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	return p, 0
 }
 
 // gather reads the data of a message.
@@ -220,22 +259,22 @@ func passes(control []byte) bool {
 	})
 }
 
-func sendRaw(socket int, data, to, control []byte, flags int) (int, unix.Errno) {
+func (p parcel) send(socket, flags int) (int, unix.Errno) {
 	var h unix.Msghdr
 	vector := unix.Iovec{}
-	if len(data) > 0 {
-		vector.Base = &data[0]
-		vector.SetLen(len(data))
+	if len(p.data) > 0 {
+		vector.Base = &p.data[0]
+		vector.SetLen(len(p.data))
 	}
 	h.Iov = &vector
 	h.SetIovlen(1)
-	if len(to) > 0 {
-		h.Name, h.Namelen = &to[0], uint32(len(to))
+	if len(p.to) > 0 {
+		h.Name, h.Namelen = &p.to[0], uint32(len(p.to))
 	}
-	if len(control) > 0 {
-		h.Control = &control[0]
-		h.SetControllen(len(control))
+	if len(p.control) > 0 {
+		h.Control = &p.control[0]
+		h.SetControllen(len(p.control))
 	}
-	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(socket), uintptr(unsafe.Pointer(&h)), uintptr(flags))
+	n, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(socket), uintptr(unsafe.Pointer(&h)), uintptr(flags|unix.MSG_NOSIGNAL))
 	return int(n), errno
 }

@@ -59,11 +59,17 @@ func (s *Supervisor) open(e *event, o opening) {
 	}
 	l := s.resolveAs(e, o.dirfd, o.name, o.lookup())
 	defer l.close()
-	if s.exposed(e) || l.errno == 0 && isGuarded(l.path) {
+	// A descriptor of O_PATH cannot be given to another process; nothing is read or
+	// written through it, and a later open by it is recorded by what it is.
+	ungiven := o.has(unix.O_PATH) && s.port.injects()
+	if !ungiven && s.exposed(e) {
 		s.openFor(e, o, l)
 		return
 	}
 	errno, created := foretell(l, o.flags)
+	if pid := aboutProcess(l.path); errno == 0 && pid != e.p.inside && s.isInit(pid) && isGuarded(l.path) && !o.has(unix.O_PATH) {
+		errno = unix.EACCES // the supervisor may trace init, and no traced process
+	}
 	s.recordOpen(e, l, o.flags, result{errno: errno, created: created, truth: evidence.TruthEntry})
 }
 
@@ -197,7 +203,7 @@ func openMode(l location, flags uint64) string {
 		return "path"
 	case flags&unix.O_TMPFILE == unix.O_TMPFILE:
 		return "write"
-	case flags&unix.O_DIRECTORY != 0, l.fd >= 0 && l.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+	case flags&unix.O_DIRECTORY != 0, l.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return "directory"
 	}
 	switch flags & unix.O_ACCMODE {

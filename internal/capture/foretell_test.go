@@ -62,18 +62,11 @@ func compare(t *testing.T, s *Supervisor, e *event, dir, name string, flags int)
 	l := s.resolveAs(e, unix.AT_FDCWD, name, o.lookup())
 	errno, created := foretell(l, flag)
 	path := l.path
-	made, instead, did := s.make(e, o, l)
+	madePath, instead := l.path, errno
+	if flags&unix.O_PATH == 0 { // which is never opened for the caller
+		madePath, instead = makeAndUndo(t, s, e, o, l)
+	}
 	l.close()
-	madePath := ""
-	if instead == 0 {
-		madePath = descriptorPath(made)
-		unix.Close(made)
-	}
-	if did {
-		if err := os.Remove(madePath); err != nil {
-			t.Errorf("open %q flags %#x for the caller: said to be created: %v", name, flags, err)
-		}
-	}
 	fd, err := unix.Open(name, flags|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o644)
 	got := errnoOf(err)
 	if got == unix.ENXIO && errno == 0 {
@@ -100,6 +93,23 @@ func compare(t *testing.T, s *Supervisor, e *event, dir, name string, flags int)
 			t.Errorf("open %q flags %#x: said to be created: %v", name, flags, err)
 		}
 	}
+}
+
+// makeAndUndo makes an open for the caller and removes what it created.
+func makeAndUndo(t *testing.T, s *Supervisor, e *event, o opening, l location) (path string, errno unix.Errno) {
+	t.Helper()
+	made, errno, created := s.make(e, o, l)
+	if errno != 0 {
+		return "", errno
+	}
+	defer unix.Close(made)
+	path = descriptorPath(made)
+	if created {
+		if err := os.Remove(path); err != nil {
+			t.Errorf("open %q flags %#x for the caller: said to be created: %v", o.name, o.flags, err)
+		}
+	}
+	return path, 0
 }
 
 // here is a supervisor and an event of the calling thread itself.

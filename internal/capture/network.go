@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path"
@@ -246,9 +247,13 @@ func (s *Supervisor) socketFamily(e *event, fd int32) string {
 	return familyName(family)
 }
 
-// duplicate is the caller's descriptor, here.
+// duplicate is the caller's descriptor, here. It asks for the thread (6.9), which may
+// have a table of descriptors of its own; an older kernel has the process.
 func (s *Supervisor) duplicate(e *event, fd int32) (int, unix.Errno) {
-	pidfd, err := unix.PidfdOpen(e.p.id.pid, 0)
+	pidfd, err := unix.PidfdOpen(e.thread(), unix.PIDFD_THREAD)
+	if errors.Is(err, unix.EINVAL) {
+		pidfd, err = unix.PidfdOpen(e.p.id.pid, 0)
+	}
 	if err != nil {
 		return -1, errnoOf(err)
 	}
@@ -289,8 +294,20 @@ func (s *Supervisor) onListen(e *event) {
 	if socket, errno := s.duplicate(e, int32(e.args[0])); errno == 0 {
 		defer unix.Close(socket)
 		localAddress(socket, &c)
+		if bound := s.bound[inodeOf(socket)]; bound != "" && c.Family == "AF_UNIX" {
+			c.Address = bound
+		}
 	}
 	s.addConnection(e, c)
+}
+
+// inodeOf is the inode number of a socket, which is its own as long as it is open.
+func inodeOf(fd int) uint64 {
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return 0
+	}
+	return stat.Ino
 }
 
 func localAddress(socket int, c *evidence.Connection) {

@@ -223,6 +223,9 @@ func (s *Supervisor) verifyOpen(e *event, o opening, l location) {
 			s.lose("opened:" + e.name)
 			opened = asked
 		}
+		if o.has(unix.O_TMPFILE) {
+			opened.path = asked.path // the file has no name of its own
+		}
 		created := l.errno == unix.ENOENT && o.has(unix.O_CREAT)
 		s.recordOpen(e, opened, o.flags, result{created: created, truth: evidence.TruthKernel})
 	}

@@ -86,13 +86,23 @@ func (s *Supervisor) unresolved(e *event, name string) location {
 	return nowhere(name, unix.EIO)
 }
 
-// directory is an O_PATH descriptor of where a relative path starts.
+// directory is a descriptor of where a relative path starts.
 func (s *Supervisor) directory(e *event, dirfd int32) (int, error) {
 	name := "cwd"
 	if dirfd != unix.AT_FDCWD {
 		name = "fd/" + strconv.Itoa(int(dirfd))
 	}
-	return unix.Open(procPath(e.thread(), name), unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(procPath(e.thread(), name), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EACCES) && dirfd != unix.AT_FDCWD {
+		// The list of descriptors of a process that made itself undumpable belongs to
+		// root. To take one is a question of rights over the process alone.
+		own, errno := s.duplicate(e, dirfd)
+		if errno != 0 {
+			return -1, errno
+		}
+		return own, nil
+	}
+	return fd, err
 }
 
 // descriptor is the path, or the pseudo path, of an open descriptor.

@@ -76,12 +76,13 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
         pass
 
 here = os.path.realpath(os.getcwd())
-large = ("/usr", "/opt", "/lib", "/lib64", "/bin", "/sbin")
-for folder, dirs, names in os.walk("/"):
-    if folder == "/":
-        dirs[:] = [d for d in dirs if d not in ("proc", "sys")]
+# Where settings, the run and its user have their files, or all but pseudo files.
+tops = ["/etc", "/home", "/root", "/run", "/srv", "/tmp", "/var", os.environ["HOME"]]
+if everything:
+    tops = [os.path.join("/", d) for d in os.listdir("/") if d not in ("proc", "sys")]
+for folder, dirs, names in (entry for top in tops for entry in os.walk(top)):
     if not everything:
-        dirs[:] = [d for d in dirs if os.path.join(folder, d) not in large and d != "site-packages" and not re.fullmatch(r"python3\.\d+", d)]
+        dirs[:] = [d for d in dirs if d not in ("site-packages", ".cargo", ".rustup") and not re.fullmatch(r"python3\.\d+|3\.\d+\.\d+", d)]
     for name in names:
         path = os.path.join(folder, name)
         try:

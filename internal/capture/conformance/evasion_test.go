@@ -6,16 +6,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pip-witness/evidence"
+	"pip-witness/internal/capture"
 )
 
 func bypasses() []behaviour {
 	return []behaviour{
 		{name: "io-uring", title: "io_uring, for an open and a connect"},
+		{name: "asynchronous-io", title: "io_setup, with a read into the memory of arguments"},
 		{name: "foreign-architecture", title: "int 0x80 and x32"},
 		{name: "nested-filter", title: "seccomp filters of its own that allow everything"},
 		{name: "nested-listener", title: "a seccomp listener of its own"},
 		{name: "undumpable", title: "PR_SET_DUMPABLE 0"},
-		{name: "userfaultfd", title: "arguments in pages that userfaultfd holds back"},
+		{name: "userfaultfd", title: "userfaultfd, which would hold arguments back"},
+		{name: "unreadable", title: "an argument in memory that nobody may read"},
 		{name: "executable-memory", title: "memory that is written and executed"},
 		{name: "reverse-shell", title: "a socket as standard input"},
 		{name: "security-calls", title: "every other call that is an event by itself"},
@@ -27,6 +32,7 @@ func introspection() []behaviour {
 		{name: "ptrace", title: "ptrace of a child, and of the parent by its child"},
 		{name: "process-vm", title: "process_vm_readv and process_vm_writev"},
 		{name: "proc-mem", title: "/proc/PID/mem"},
+		{name: "proc-guarded", title: "files of /proc that ask for the rights of a tracer: its own, of a child, of pid 1"},
 		{name: "pidfd-getfd", title: "pidfd_getfd"},
 	}
 }
@@ -37,31 +43,61 @@ func races() []behaviour {
 			name: "flip-open", title: "a path that another thread flips during 100,000 opens",
 			ignore: []string{"open"}, check: counted,
 		},
-		{
+		unseenBy(capture.Ptrace, "destinations and other arguments that another thread changes during the call, except the names of opens and programs", behaviour{
 			name: "flip-connect", title: "an address that another thread flips during 20,000 connects",
 			ignore: []string{"call"}, check: counted,
-		},
+		}),
 		{name: "flip-exec", title: "a program's path that another thread flips, in 100 processes"},
+		flipped("shared", "a path in a page that another process shares, flipped by it"),
+		unseenBy(capture.Notify, "what an open with O_PATH found whose name another thread changed during the call",
+			flipped("o-path", "the same path, opened with O_PATH")),
+		flipped("file", "a path in a page of a file that another process writes to"),
+		flipped("written", "a path that another process flips by process_vm_writev"),
+		flipped("mem", "a path that another process flips through a descriptor of /proc/self/mem"),
+		flipped("cloned", "a path that a process flips which uses the same memory"),
+		flipped("borrowed", "a path that is flipped by a thread which a child of vfork left behind"),
 	}
 }
 
+// flipped is a path in memory that others than a thread of the process can write to.
+func flipped(how, title string) behaviour {
+	return behaviour{
+		name: "flip-" + how, program: "flip-memory", args: []string{how}, title: title + ", during 5,000 opens", ignore: []string{"open"}, check: counted,
+	}
+}
+
+// unseenBy is a behaviour that one backend does not observe, as its coverage says.
+func unseenBy(backend capture.Backend, class string, b behaviour) behaviour {
+	b.unobservedBy, b.unobserved = backend, class
+	return b
+}
+
 // counted compares how often each path or address was reached with how often the
-// record has it.
+// record has it, of each process that counted.
 func counted(t *testing.T, r run) {
+	for _, p := range r.Processes {
+		if stated := r.stated(p.ProcessID, "count"); len(stated) > 0 {
+			compareCounts(t, stated, p)
+		}
+	}
+}
+
+func compareCounts(t *testing.T, stated []fact, p evidence.Process) {
+	t.Helper()
 	have := map[string]int{}
-	for _, o := range r.Processes[0].FileOps.Opens {
+	for _, o := range p.FileOps.Opens {
 		switch {
-		case o.Errno == "" && o.Mode == "read":
+		case o.Errno == "" && (o.Mode == "read" || o.Mode == "path"):
 			have["open "+o.Path] += max(o.Count, 1)
 		case o.Errno != "":
 			base, _, _ := strings.Cut(o.Path, "missing-")
 			have["failed "+base+"missing-"] += max(o.Count, 1)
 		}
 	}
-	for _, c := range r.Processes[0].Network.Connections {
+	for _, c := range p.Network.Connections {
 		have[fmt.Sprintf("connect %s %d", c.Address, c.Port)] += max(c.Count, 1)
 	}
-	for _, f := range r.stated(r.Processes[0].ProcessID, "count") {
+	for _, f := range stated {
 		key := f.word(1) + " " + f.word(2)
 		if got, want := have[key], number(f.word(0)); got != want {
 			t.Errorf("%s: recorded %d times, was %d", key, got, want)
@@ -79,7 +115,7 @@ const killed = 128 + 9
 func floods() []behaviour {
 	return []behaviour{
 		{
-			name: "failing-opens", title: "1,000,000 opens that fail", ignore: []string{"open"},
+			name: "failing-opens", args: []string{"$MANY"}, title: "1,000,000 opens that fail, 200,000 under ptrace", ignore: []string{"open"},
 			check: func(t *testing.T, r run) {
 				counted(t, r)
 				if n := len(r.Processes[0].FileOps.Opens); n > 1000 {

@@ -268,6 +268,12 @@ func (r run) verifyContent(t *testing.T, f fact) {
 		if err != nil || digestOf(content) != sum() {
 			t.Errorf("the file %q holds %q, %v: not what the program said", f.word(1), content, err)
 		}
+	case "kernel":
+		for _, o := range p.FileOps.Opens {
+			if o.Path == f.word(0) && o.Truth != evidence.TruthKernel {
+				t.Errorf("the open of %q is recorded with truth %q, want %q", o.Path, o.Truth, evidence.TruthKernel)
+			}
+		}
 	case "image":
 		got := []string{p.Program, p.Comm, ""}
 		if len(p.Args) > 0 {

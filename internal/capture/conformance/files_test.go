@@ -23,6 +23,8 @@ func opening() []behaviour {
 		{name: "proc-self-fd", title: "through /proc/self/fd, also of a deleted file"},
 		{name: "o-path", title: "O_PATH, and read through it afterwards"},
 		{name: "o-tmpfile", title: "O_TMPFILE, and a name given afterwards"},
+		{name: "umask", title: "files, directories, pipes and sockets made under three masks"},
+		{name: "fifo", title: "a named pipe, whose opens wait for each other"},
 		{name: "open-by-handle", title: "open_by_handle_at"},
 		{name: "failed-open", title: "opens that fail, of a watched credential too", check: func(t *testing.T, r run) {
 			want := map[string]evidence.DigestSet{r.dir + "/id_rsa": {}, r.dir + "/secret": {}}

@@ -16,8 +16,8 @@ func begetting() []behaviour {
 	return []behaviour{
 		{name: "fork", title: "fork"},
 		{name: "vfork", title: "vfork"},
-		{name: "clone", title: "clone, with CLONE_UNTRACED too"},
-		{name: "clone3", title: "clone3, with CLONE_UNTRACED too"},
+		{name: "clone", title: "clone, with CLONE_UNTRACED too, which may be refused"},
+		{name: "clone3", title: "clone3, with CLONE_UNTRACED too; clone where it is answered as missing"},
 		{name: "clone-parent", title: "CLONE_PARENT: a child that becomes a sibling"},
 		{name: "thread-exec", exit: 7, title: "threads: one opens, one replaces the process"},
 		{name: "daemon-fork", program: "daemon", args: []string{"fork"}, title: "a daemon, forked twice, that outlives the command"},

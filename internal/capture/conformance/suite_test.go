@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,13 +36,19 @@ type behaviour struct {
 	program string
 	title   string
 	// args are given to the program before the directory; $HOST in them is the
-	// directory outside of the sandbox, see outside.
+	// directory outside of the sandbox, see outside, $MANY the size of a flood.
 	args []string
 	// exit is the status that the command must end with.
 	exit int
 	// unobserved is the class of coverage.NotTrapped to which facts of the kind
 	// "unseen" belong.
 	unobserved string
+	// unobservedBy is the one backend that does not observe the behaviour; empty when
+	// none does.
+	unobservedBy capture.Backend
+	// company gives the program a second thread, so that nothing that it passes to the
+	// kernel is its own: see truth.h.
+	company bool
 	// ignore are kinds of lines that this behaviour says nothing about.
 	ignore []string
 	// check looks at what the facts do not say; nil for nothing.
@@ -54,6 +61,16 @@ func (b behaviour) source() string {
 		return b.program
 	}
 	return b.name
+}
+
+// inCompany are the behaviours again, of programs with a second thread.
+func inCompany(list []behaviour) []behaviour {
+	list = slices.Clone(list)
+	for i := range list {
+		b := &list[i]
+		b.program, b.name, b.company = b.source(), b.name+"-threaded", true
+	}
+	return list
 }
 
 // section is a chapter of the report.
@@ -77,6 +94,11 @@ func sections() []section {
 		{"Floods", floods()},
 		{"Attempts on the supervisor and on init", supervisor()},
 		{"Attempts on the sandbox", escapes()},
+		{"With a second thread: opening", inCompany(opening())},
+		{"With a second thread: reading and writing", inCompany(contents())},
+		{"With a second thread: changing names and attributes", inCompany(changing())},
+		{"With a second thread: running programs", inCompany(running())},
+		{"With a second thread: network", inCompany(network())},
 	}
 }
 
@@ -159,6 +181,7 @@ func compile(t *testing.T, programs, name string) string {
 // run is what one program did, said and left behind.
 type run struct {
 	evidence.CommandRun
+	backend  capture.Backend
 	dir      string // of the files that it acts on, the same path inside and outside
 	program  string // its path
 	digest   string // of the program, SHA-256
@@ -180,7 +203,7 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 		t.Fatal(err)
 	}
 	furnish(t, dir)
-	r := run{dir: dir, program: filepath.Join(dir, name), host: newOutside(t)}
+	r := run{backend: backend, dir: dir, program: filepath.Join(dir, name), host: newOutside(t)}
 	text, err := os.ReadFile(compiled)
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +214,11 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 	r.digest = digestOf(text)
 	args := []string{r.program}
 	for _, a := range b.args {
-		args = append(args, r.host.expand(a))
+		args = append(args, strings.ReplaceAll(r.host.expand(a), "$MANY", many(backend)))
+	}
+	environ := []string{"PATH=/usr/bin:/bin", "HOME=/root"}
+	if b.company {
+		environ = append(environ, "THREAD=1")
 	}
 	digests := capture.NewDigests()
 	defer digests.Close()
@@ -204,7 +231,7 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 			Binds: []sandbox.Bind{{Source: dir, Target: dir, Writable: true}},
 		},
 		Commands: []step.Command{{Command: sandbox.Command{
-			Args: append(args, dir), Env: []string{"PATH=/usr/bin:/bin", "HOME=/root"}, Dir: dir,
+			Args: append(args, dir), Env: environ, Dir: dir,
 		}}},
 		Before: func(init int) error {
 			namespace, err = os.Open(fmt.Sprintf("/proc/%d/ns/pid", init))
@@ -218,8 +245,23 @@ func (b behaviour) run(t *testing.T, backend capture.Backend, programs string) r
 	r.took = time.Since(start)
 	r.CommandRun, r.timedOut, r.stopped = recording.Command, recording.TimedOut, recording.Stopped
 	r.facts = parseFacts(t, r.Stdout)
+	if b.unobservedBy == backend {
+		for i := range r.facts {
+			if r.facts[i].kind == "count" {
+				r.facts[i].kind = "unseen"
+			}
+		}
+	}
 	r.host.unchanged(t, namespace, dir, root)
 	return r
+}
+
+// many is the size of the largest flood; each call costs more under ptrace.
+func many(backend capture.Backend) string {
+	if backend == capture.Ptrace {
+		return "200000"
+	}
+	return "1000000"
 }
 
 // watched is the table of credentials of this suite.

@@ -5,7 +5,11 @@
 #define SYS_fchmodat2 452
 #endif
 
-static void changed(long r, int mode, const char *path) { say("mode\t%s\t%04o\t%s", result(r), mode, path); }
+static void changed(long r, int mode, const char *path) {
+  struct stat s;
+  say("mode\t%s\t%04o\t%s", result(r), mode, path);
+  if (r == 0 && (stat(path, &s) < 0 || (s.st_mode & 07777) != (mode_t)mode)) die("the mode was not changed");
+}
 
 int main(int argc, char **argv) {
   const char *dir = argv[argc - 1];

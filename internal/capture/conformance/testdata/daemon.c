@@ -4,8 +4,12 @@
 
 static long beget(const char *how) {
   struct clone_args c = {.exit_signal = SIGCHLD};
+  if (!strcmp(how, "clone3")) {
+    long child = syscall(SYS_clone3, &c, sizeof c);
+    if (child >= 0 || errno != ENOSYS) return child;
+    how = "clone"; // where the kernel seems not to have it
+  }
   if (!strcmp(how, "clone")) return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-  if (!strcmp(how, "clone3")) return syscall(SYS_clone3, &c, sizeof c);
   return syscall(SYS_fork);
 }
 

@@ -1,5 +1,5 @@
-// ptrace in every direction: a parent that seizes its child, a child that asks
-// its parent to trace it, and a child that attaches to its parent.
+// ptrace in every direction: a child that asks its parent to trace it, and a child
+// that attaches to its parent. Who has a tracer already gets no second one.
 #include "truth.h"
 #include <sys/user.h>
 
@@ -15,19 +15,23 @@ int main(int argc, char **argv) {
   long child = must(syscall(SYS_fork), "fork");
   int status;
   if (child == 0) { // traced by its parent; what it does then is recorded
-    asked(PTRACE_TRACEME, 0, 0, 0);
-    kill(number(), SIGSTOP);
-    say("event\tkill\t0\tpid %d signal %d", number(), SIGSTOP);
+    long traced = asked(PTRACE_TRACEME, 0, 0, 0);
+    if (traced == 0) {
+      kill(number(), SIGSTOP);
+      say("event\tkill\t0\tpid %d signal %d", number(), SIGSTOP);
+    }
     open_truly(in(dir, "file"), O_RDONLY, 0);
+    if (traced == 0) say("kernel\t%s", in(dir, "file")); // a tracer can write arguments
     finish(0);
   }
   say("child\t%ld", child);
-  if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) die("the child did not stop");
-  struct user_regs_struct registers;
-  struct iovec set = {&registers, sizeof registers};
-  asked(PTRACE_GETREGSET, child, (void *)1, &set);
-  asked(PTRACE_CONT, child, 0, 0);
-  await(child);
+  if (must(waitpid(child, &status, 0), "wait") == child && WIFSTOPPED(status)) {
+    struct user_regs_struct registers;
+    struct iovec set = {&registers, sizeof registers};
+    asked(PTRACE_GETREGSET, child, (void *)1, &set);
+    asked(PTRACE_CONT, child, 0, 0);
+    await(child);
+  }
   long second = must(syscall(SYS_fork), "fork");
   if (second == 0) { // attaches to its parent, and lets go
     int parent = getppid();
@@ -35,10 +39,15 @@ int main(int argc, char **argv) {
       asked(PTRACE_INTERRUPT, parent, 0, 0);
       waitpid(parent, &status, __WALL);
       asked(PTRACE_DETACH, parent, 0, 0);
+      finish(1);
     }
     finish(0);
   }
   say("child\t%ld", second);
-  await(second);
+  must(waitpid(second, &status, 0), "wait");
+  if (WEXITSTATUS(status) == 1) {
+    open_truly(in(dir, "other"), O_RDONLY, 0);
+    say("kernel\t%s", in(dir, "other"));
+  }
   finish(0);
 }

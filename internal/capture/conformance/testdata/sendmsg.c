@@ -12,7 +12,7 @@ int main(void) {
   must(syscall(SYS_sendmsg, s, &m[0].msg_hdr, 0), "sendmsg");
   say("call\tsendmsg\tAF_INET\tSOCK_DGRAM\t127.0.0.1\t%d", p);
   receive(to, "hello");
-  must(syscall(SYS_sendmmsg, s, m, 2, 0), "sendmmsg");
+  if (must(syscall(SYS_sendmmsg, s, m, 2, 0), "sendmmsg") != 2 || m[0].msg_len != 5 || m[1].msg_len != 5) die("sendmmsg");
   say("call\tsendmmsg\tAF_INET\tSOCK_DGRAM\t127.0.0.1\t%d", p);
   say("call\tsendmmsg\tAF_INET\tSOCK_DGRAM\t127.0.0.1\t%d", q);
   receive(to, "hello");

@@ -12,6 +12,9 @@
 //	child PID                      image PROGRAM COMM ARGUMENTS
 //	unseen KIND PATH               lost CLASS
 //	limit NAME                     count N KIND KEY
+//	kernel PATH
+//
+// In the environment THREAD=1 asks for a second thread, which does nothing.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -69,6 +72,19 @@ UNUSED static void die(const char *what) {
 UNUSED static long must(long value, const char *what) {
   if (value < 0) die(what);
   return value;
+}
+
+static void *sleeper(void *unused) {
+  for (;;) pause();
+  return unused;
+}
+
+// company starts the second thread: the memory of a process that has one can change
+// during every call.
+__attribute__((constructor)) static void company(void) {
+  const char *asked = getenv("THREAD");
+  pthread_t t;
+  if (asked && *asked == '1' && pthread_create(&t, 0, sleeper, 0) != 0) die("thread");
 }
 
 // path_of is what the kernel calls an open descriptor.

@@ -10,6 +10,12 @@ int main(int argc, char **argv) {
   struct stat s;
   must(fstat(fd, &s), "fstat");
   say("open\t0\tread\t%lu\t%s", (unsigned long)s.st_ino, path);
+  long at = must(syscall(SYS_openat, AT_FDCWD, dir, O_RDONLY | O_DIRECTORY), "open");
+  must(fstat(at, &s), "fstat");
+  say("open\t0\tdirectory\t%lu\t%s", (unsigned long)s.st_ino, dir);
+  fd = must(syscall(SYS_openat, at, "other", O_RDONLY), "open");
+  must(fstat(fd, &s), "fstat");
+  say("open\t0\tread\t%lu\t%s/other", (unsigned long)s.st_ino, dir);
   struct sockaddr_in a = loopback(9);
   must(syscall(SYS_connect, must(socket(AF_INET, SOCK_DGRAM, 0), "socket"), &a, sizeof a), "connect");
   say("call\tconnect\tAF_INET\tSOCK_DGRAM\t127.0.0.1\t9");

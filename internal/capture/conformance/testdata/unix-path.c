@@ -2,11 +2,11 @@
 // relative one and through a symlink, and a missing one.
 #include "truth.h"
 
-static void to(const char *name, const char *path) {
+static void to(const char *name, const char *path, int want) {
   struct sockaddr_un a;
   socklen_t n = path_address(&a, name);
   int s = must(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
-  syscall(SYS_connect, s, &a, n);
+  if ((syscall(SYS_connect, s, &a, n) < 0 ? errno : 0) != want) die(name);
   say("call\tconnect\tAF_UNIX\tSOCK_STREAM\t%s\t0", path);
 }
 
@@ -22,9 +22,9 @@ int main(int argc, char **argv) {
   say("call\tlisten\tAF_UNIX\tSOCK_STREAM\t%s\t0", in(dir, "s"));
   must(symlinkat("../s", AT_FDCWD, in(dir, "dir/l")), "symlink");
   say("symlink\t0\t../s\t%s", in(dir, "dir/l"));
-  to(in(dir, "s"), in(dir, "s"));
-  to("s", in(dir, "s"));
-  to("dirlink/l", in(dir, "s"));
-  to("none", in(dir, "none"));
+  to(in(dir, "s"), in(dir, "s"), 0);
+  to("s", in(dir, "s"), 0);
+  to("dirlink/l", in(dir, "s"), 0);
+  to("none", in(dir, "none"), ENOENT);
   finish(0);
 }
