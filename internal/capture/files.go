@@ -66,10 +66,13 @@ func (s *Supervisor) open(e *event, o opening) {
 		s.openFor(e, o, l)
 		return
 	}
-	errno, created := foretell(l, o.flags)
-	if pid := aboutProcess(l.path); errno == 0 && pid != e.p.inside && s.isInit(pid) && isGuarded(l.path) && !o.has(unix.O_PATH) {
-		errno = unix.EACCES // the supervisor may trace init, and no traced process
+	if pid := aboutProcess(l.path); l.errno == 0 && pid != e.p.inside && s.isInit(pid) && isGuarded(l.path) && !o.has(unix.O_PATH) {
+		// Init has the user of everybody inside; what tells of it is closed all the same.
+		e.make(0, unix.EACCES)
+		s.recordOpen(e, l, o.flags, result{errno: unix.EACCES, truth: evidence.TruthKernel})
+		return
 	}
+	errno, created := foretell(l, o.flags)
 	s.recordOpen(e, l, o.flags, result{errno: errno, created: created, truth: evidence.TruthEntry})
 }
 

@@ -52,6 +52,7 @@ func changing() []behaviour {
 		{name: "rename-flags", title: "renameat2 with RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT"},
 		{name: "hard-link", title: "link and linkat, of a symlink and of a descriptor too"},
 		{name: "symbolic-link", title: "symlink and symlinkat"},
+		{name: "attributes", title: "setxattr, lsetxattr, fsetxattr"},
 		{name: "chmod", title: "chmod, fchmod, fchmodat, fchmodat2, with set-user-ID"},
 		{name: "chown", title: "chown, lchown, fchown, fchownat"},
 		{name: "mknod", title: "mknod and mknodat; devices are denied"},

@@ -45,6 +45,7 @@ func rowBehaviours() map[string]string {
 		"rename":            "rename renameat renameat2",
 		"hard-link":         "link linkat",
 		"symbolic-link":     "symlink symlinkat",
+		"attributes":        "setxattr lsetxattr fsetxattr",
 		"chmod":             "chmod fchmod fchmodat fchmodat2",
 		"chown":             "chown lchown fchown fchownat",
 		"mknod":             "mknod mknodat",
@@ -180,7 +181,7 @@ func exposures() []stepMutation {
 		{"the exposure by asynchronous reads", "events.go", `s.invaded(e, pid)`, `_ = s.invaded`, "asynchronous-io"},
 		{"the exposure by a tracer", "events.go", `s.invaded(e, pid)`, `_ = s.invaded`, "ptrace"},
 		{"the exposure by /proc/PID/mem", "files.go", `s.opensMemory(e, l.path)`, `_ = s.opensMemory`, "flip-mem"},
-		{"the address of a connect for another", "network.go", `if s.exposed(e) && s.port.injects() {
+		{"the address of a connect for another", "network.go", `if s.port.injects() && forOthers(c.Family) && s.exposed(e) {
 		s.addressFor`, `if s.port == nil {
 		s.addressFor`, "flip-connect"},
 		{"the program of an exposed exec", "exec.go", `if from.exposed && thread != 0 &&`, `if from.exposed && thread < 0 &&`, "flip-exec"},
@@ -198,7 +199,7 @@ func exposures() []stepMutation {
 	if c.Type`, "unix-path-threaded"},
 		{"the mode of chmod for another", "files.go", `uint32(mode&0o7777), 0)`, `uint32(mode&0o777), 0)`, "chmod-threaded"},
 		{"truncate for another", "files.go", `unix.Truncate(selfDescriptor(l.fd), int64(e.args[1]))`, `unix.Access(selfDescriptor(l.fd), unix.F_OK)`, "truncate-threaded"},
-		{"the guarded files of /proc", "files.go", `(s.exposed(e) || l.errno == 0 && isGuarded(l.path))`, `s.exposed(e)`, "proc-guarded"},
+		{"the guarded files of /proc", "files.go", `s.isInit(pid) && isGuarded(l.path) && !o.has(unix.O_PATH)`, `s.isInit(pid) && o.has(1<<40)`, "proc-guarded"},
 		{"the closed files of init", "behalf.go", `s.isInit(pid) && isGuarded(l.path)`, `pid < 0`, "init-memory"},
 	}
 }
