@@ -2,7 +2,6 @@ package capture
 
 import (
 	"encoding/binary"
-	"path"
 	"slices"
 	"unsafe"
 
@@ -14,13 +13,16 @@ import (
 // addressFor makes a connect or bind for the caller, on a duplicate of its socket,
 // with the address that was read.
 func (s *Supervisor) addressFor(e *event, raw []byte, c *evidence.Connection) {
+	if e.name == "bind" && c.Family == "AF_UNIX" {
+		return // by another name it would be another address for the caller and its peers
+	}
 	socket, errno := s.duplicate(e, int32(e.args[0]))
 	if errno != 0 {
 		e.make(0, errno)
 		return
 	}
 	if e.name == "bind" {
-		errno = s.bindFor(e, socket, raw, c)
+		errno = bindFor(socket, raw, c)
 		unix.Close(socket)
 		e.make(0, errno)
 		c.Errno = errnoName(errno)
@@ -64,31 +66,11 @@ const firstFreePort = 1024
 
 // bindFor binds the caller's socket. The calling thread owns the user namespace of
 // the caller's network and could bind ports that the caller may not.
-func (s *Supervisor) bindFor(e *event, socket int, raw []byte, c *evidence.Connection) unix.Errno {
-	if (c.Family == "AF_INET" || c.Family == "AF_INET6") && c.Port > 0 && c.Port < firstFreePort {
+func bindFor(socket int, raw []byte, c *evidence.Connection) unix.Errno {
+	if c.Port > 0 && c.Port < firstFreePort {
 		return unix.EACCES
 	}
-	name := unixAddress(raw[2:])
-	if c.Family != "AF_UNIX" || name == "" || raw[2] == 0 {
-		_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(socket), uintptr(unsafe.Pointer(&raw[0])), uintptr(len(raw)))
-		return errno
-	}
-	p := s.placeOf(e, unix.AT_FDCWD, name)
-	defer p.close()
-	if errno := p.ready(); errno != 0 {
-		return errno
-	}
-	mask, errno := umask(e.thread())
-	if errno != 0 {
-		return errno
-	}
-	// The mask is the thread's own, see settleDown.
-	unix.Umask(int(mask))
-	defer unix.Umask(0)
-	errno = errnoOf(unix.Bind(socket, &unix.SockaddrUnix{Name: path.Join(selfDescriptor(p.directory.fd), p.name)}))
-	if errno == 0 {
-		s.bound[inodeOf(socket)] = c.Address // the socket itself has the name from above
-	}
+	_, _, errno := unix.Syscall(unix.SYS_BIND, uintptr(socket), uintptr(unsafe.Pointer(&raw[0])), uintptr(len(raw)))
 	return errno
 }
 

@@ -294,20 +294,8 @@ func (s *Supervisor) onListen(e *event) {
 	if socket, errno := s.duplicate(e, int32(e.args[0])); errno == 0 {
 		defer unix.Close(socket)
 		localAddress(socket, &c)
-		if bound := s.bound[inodeOf(socket)]; bound != "" && c.Family == "AF_UNIX" {
-			c.Address = bound
-		}
 	}
 	s.addConnection(e, c)
-}
-
-// inodeOf is the inode number of a socket, which is its own as long as it is open.
-func inodeOf(fd int) uint64 {
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return 0
-	}
-	return stat.Ino
 }
 
 func localAddress(socket int, c *evidence.Connection) {

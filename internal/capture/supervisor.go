@@ -72,8 +72,6 @@ type Supervisor struct {
 	forked    int  // forks announced
 	entangled bool // memory is shared in a way that is not told apart
 
-	bound map[uint64]string // paths of unix sockets that were bound for the caller, by inode
-
 	buffer   []byte
 	events   int
 	records  int
@@ -107,7 +105,7 @@ func New(o Options) (*Supervisor, error) {
 	s := &Supervisor{
 		backend: Notify, options: o, digests: o.Digests,
 		table: map[uint32]call{}, threads: map[int]*thread{}, processes: map[identity]*process{},
-		losses: map[string]int{}, refusals: map[string]int{}, bound: map[uint64]string{}, buffer: make([]byte, maxPath),
+		losses: map[string]int{}, refusals: map[string]int{}, buffer: make([]byte, maxPath),
 	}
 	for _, c := range calls() {
 		s.table[c.nr] = c

@@ -190,7 +190,6 @@ func exposures() []stepMutation {
 `, "cwd-threaded"},
 		{"the mask of a file made for another", "behalf.go", `Mode: o.mode & 0o7777 &^ mask,`, `Mode: o.mode & 0o7777 | 0*mask,`, "umask-threaded"},
 		{"the mask of a nameless file", "behalf.go", `mode = uint32(o.mode & 0o7777 &^ mask)`, `mode = uint32(o.mode & 0o7777 | 0*mask)`, "umask-threaded"},
-		{"the mask of a socket", "behalf_network.go", `unix.Umask(int(mask))`, `unix.Umask(0 * int(mask))`, "umask-threaded"},
 		{"the lengths of sendmmsg", "behalf_network.go", `AppendUint32(nil, uint32(length))`, `AppendUint32(nil, uint32(0*length))`, "sendmsg-threaded"},
 		{"the socket's name as the caller has it", "behalf_network.go", `raw, release = s.reachable(e, raw)
 	}
