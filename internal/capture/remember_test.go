@@ -14,16 +14,22 @@ import (
 // digestOf asks for the digest of a file by its path.
 func digestOf(t *testing.T, d *Digests, path string) (evidence.DigestSet, string) {
 	t.Helper()
+	return d.of(locate(t, path)).result()
+}
+
+// locate is where a file is, until the test ends.
+func locate(t *testing.T, path string) location {
+	t.Helper()
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := location{path: path, fd: fd}
-	defer l.close()
+	t.Cleanup(l.close)
 	if err := unix.Fstat(fd, &l.stat); err != nil {
 		t.Fatal(err)
 	}
-	return d.of(l).result()
+	return l
 }
 
 // settled is a large program of the host that has not changed for a while.
@@ -85,15 +91,7 @@ func TestDigestsThroughAnOverlay(t *testing.T) {
 	path := settled(t)
 	first := NewDigests()
 	defer first.Close()
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := location{path: path, fd: fd}
-	defer l.close()
-	if err := unix.Fstat(fd, &l.stat); err != nil {
-		t.Fatal(err)
-	}
+	l := locate(t, path)
 	want, reason := first.of(l).result()
 	if reason != "" {
 		t.Fatal(reason)
