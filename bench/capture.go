@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -211,12 +210,12 @@ func countCalls(calls *[]float64) func([][]byte) error {
 	}
 }
 
-// trees keeps one installation of a requirement, to be copied for every run that
-// only imports it.
+// trees keeps one installation of a requirement for every run that only imports
+// it: an import changes nothing there, and its files are as old as those of an
+// environment that is in use.
 type trees struct{ kept map[string]*world }
 
-// place gives a world an environment with the requirement installed: a copy with
-// the same times, because compiled modules are valid for those only.
+// place gives a world the environment with the requirement installed.
 func (t *trees) place(ctx context.Context, w *world, requirement string) error {
 	if t.kept[requirement] == nil {
 		made, err := newWorld(w.settings)
@@ -233,32 +232,12 @@ func (t *trees) place(ctx context.Context, w *world, requirement string) error {
 		}
 		t.kept[requirement] = made
 	}
-	if _, err := w.run(ctx, w.venv(), nil); err != nil {
-		return err
-	}
-	from, err := t.kept[requirement].sites()
-	if err != nil {
-		return err
-	}
-	to, err := w.sites()
-	if err != nil {
-		return err
-	}
-	_, err = w.run(ctx, command{label: "copy", args: []string{"cp", "-a", from + "/.", to}}, nil)
-	return err
+	w.prefix = t.kept[requirement].prefix
+	return nil
 }
 
 func (t *trees) remove() {
 	for _, w := range t.kept {
 		_ = w.remove() // a temporary directory that stays behind changes no figure
 	}
-}
-
-// sites is the site directory of a world's environment.
-func (w *world) sites() (string, error) {
-	found, err := filepath.Glob(filepath.Join(w.prefix, "lib", "python*", "site-packages"))
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("find the site directory of %q: %q", w.prefix, strings.Join(found, " "))
-	}
-	return found[0], nil
 }

@@ -14,7 +14,7 @@ import (
 // have not changed for a while, that is of interpreters, compilers and libraries.
 const (
 	rememberSize  = 64 << 10 // 64 KiB
-	rememberAge   = 10 * time.Minute
+	rememberAge   = 10 * settleTime
 	rememberFiles = 20_000
 )
 

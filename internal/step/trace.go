@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,10 @@ const OutputLimit = 1 << 20 // 1 MiB
 // outputFlood is how much of it ends the run: nobody reads that, and it takes the
 // time of who looks on.
 const outputFlood = 1 << 30 // 1 GiB
+
+// recordingGC is the garbage collector's target percentage while a command is
+// recorded: a recording of a large install has some 20 MB.
+const recordingGC = 300
 
 // Trace asks for commands to be run in one sandbox and recorded.
 type Trace struct {
@@ -110,6 +115,9 @@ func (e *PrepareError) Error() string {
 // Run runs the commands one after the other, until the first that fails. The
 // recording is complete when it returns without error.
 func (t Trace) Run(ctx context.Context) (*Recording, error) {
+	// What is recorded stays, and every stop of the collector is one of the traced
+	// processes.
+	defer debug.SetGCPercent(debug.SetGCPercent(recordingGC))
 	box, err := sandbox.Start(context.WithoutCancel(ctx), t.Spec)
 	if err != nil {
 		return nil, err
