@@ -151,15 +151,26 @@ func (k *killing) kill(t *testing.T, after time.Duration) bool {
 	if left := awaitNobody(t, 30*time.Second); len(left) > 0 {
 		t.Errorf("processes live on: %+v", left)
 	}
-	for _, p := range processStats(t) {
-		if p.started > killed {
-			continue // the numbers of namespaces are used again
-		}
-		for _, used := range namespacesOf(t, p.pid) {
-			if inside[used] {
-				t.Errorf("the namespace %s is still in use, by %+v", used, p)
+	// What has ended keeps its namespaces until its parent has looked at it.
+	inUse := func() (list []string) {
+		for _, p := range processStats(t) {
+			if p.started > killed {
+				continue // the numbers of namespaces are used again
+			}
+			for _, used := range namespacesOf(t, p.pid) {
+				if inside[used] {
+					list = append(list, fmt.Sprintf("%s by %+v", used, p))
+				}
 			}
 		}
+		return list
+	}
+	for deadline := time.Now().Add(30 * time.Second); len(inUse()) > 0 && time.Now().Before(deadline); {
+		awaitNobody(t, time.Second) // looks at what has ended
+		time.Sleep(20 * time.Millisecond)
+	}
+	if left := inUse(); len(left) > 0 {
+		t.Errorf("namespaces are still in use: %q", left)
 	}
 	return k.evidence(t, place)
 }
