@@ -149,14 +149,17 @@ func (s *Supervisor) reopenProc(e *event, l location, flags uint64) (int, unix.E
 
 // closed tells whether a file of /proc is not for the caller, whatever the kernel
 // says to the supervisor, which owns the namespaces. A process may look at itself; the
-// sandbox's init, which may trace all, is closed to all; the memory of another one
-// is not given through this way.
+// memory of another one is not given through this way.
 func (s *Supervisor) closed(e *event, l location) bool {
 	pid := aboutProcess(l.path)
-	if pid == 0 || pid == e.p.inside {
-		return false
-	}
-	return path.Base(l.path) == "mem" || s.isInit(pid) && isGuarded(l.path)
+	return pid != 0 && pid != e.p.inside && path.Base(l.path) == "mem" || s.tellsOfInit(e, l)
+}
+
+// tellsOfInit tells whether a file of /proc is about the sandbox's init and only for
+// who may trace it: init may trace all, and nobody it.
+func (s *Supervisor) tellsOfInit(e *event, l location) bool {
+	pid := aboutProcess(l.path)
+	return pid != e.p.inside && s.isInit(pid) && isGuarded(l.path)
 }
 
 // isInit tells whether a process is the sandbox's init.

@@ -66,7 +66,7 @@ func (s *Supervisor) open(e *event, o opening) {
 		s.openFor(e, o, l)
 		return
 	}
-	if pid := aboutProcess(l.path); l.errno == 0 && pid != e.p.inside && s.isInit(pid) && isGuarded(l.path) && !o.has(unix.O_PATH) {
+	if l.errno == 0 && !o.has(unix.O_PATH) && s.tellsOfInit(e, l) {
 		// Init has the user of everybody inside; what tells of it is closed all the same.
 		e.make(0, unix.EACCES)
 		s.recordOpen(e, l, o.flags, result{errno: unix.EACCES, truth: evidence.TruthKernel})
@@ -257,7 +257,7 @@ func errnoName(errno unix.Errno) string {
 // kernel's. The directory was resolved; the last component is the kernel's own to
 // look up, with the slashes that followed it.
 
-// entry reads a name and finds its place; a name that is empty is answered.
+// entry reads a name and finds its place; one that cannot be read is answered.
 func (s *Supervisor) entry(e *event, dirfd int32, address uint64) (place, bool) {
 	name, ok := s.text(e, address, maxPath)
 	if !ok {

@@ -198,7 +198,7 @@ func exposures() []stepMutation {
 	if c.Type`, "unix-path-threaded"},
 		{"the mode of chmod for another", "files.go", `uint32(mode&0o7777), 0)`, `uint32(mode&0o777), 0)`, "chmod-threaded"},
 		{"truncate for another", "files.go", `unix.Truncate(selfDescriptor(l.fd), int64(e.args[1]))`, `unix.Access(selfDescriptor(l.fd), unix.F_OK)`, "truncate-threaded"},
-		{"the guarded files of /proc", "files.go", `s.isInit(pid) && isGuarded(l.path) && !o.has(unix.O_PATH)`, `s.isInit(pid) && o.has(1<<40)`, "proc-guarded"},
+		{"the guarded files of /proc", "files.go", `!o.has(unix.O_PATH) && s.tellsOfInit(e, l)`, `o.has(1<<40) && s.tellsOfInit(e, l)`, "proc-guarded"},
 		{"the closed files of init", "behalf.go", `s.isInit(pid) && isGuarded(l.path)`, `pid < 0`, "init-memory"},
 	}
 }
