@@ -229,7 +229,8 @@ test_temporary_programs if {
 # Below a layer the host's own programs are trusted, and what was put there is not.
 test_exec_of_what_was_put_into_a_host_directory if {
 	put := {"fileOps": {"writes": [{"path": "/usr/lib/x"}]}}
-	_with({}, [fixture.harness(put), _child("/usr/lib/x", [])]) == {"HIGH:IMPORT_NEW_PROCESS", "CRITICAL:IMPORT_EXEC_TMP", "HIGH:IMPORT_FILE_MUTATION"}
+	found := _with({}, [fixture.harness(put), _child("/usr/lib/x", [])])
+	found == {"HIGH:IMPORT_NEW_PROCESS", "CRITICAL:IMPORT_EXEC_TMP", "HIGH:IMPORT_FILE_MUTATION"}
 	moved := {"fileOps": {"renames": [{"oldPath": "/tmp/x", "newPath": "/usr/bin/uname"}]}}
 	"CRITICAL:IMPORT_EXEC_TMP" in _with({}, [fixture.harness(moved), _child("/usr/bin/uname", ["-p"])])
 	kept := {"changes": [{"path": "/usr/bin/uname", "change": "modified"}]}
