@@ -81,6 +81,15 @@ func boundaries() []boundary {
 			why:   "pypi reads what packages say about themselves, below the directories of a Layout; it runs nothing",
 		},
 		{
+			pkg: "internal/provenance", may: []string{"attestation", "internal/pypi"}, outside: signing,
+			never: []string{"net", "net/http", "os/exec"},
+			why:   "provenance judges bytes that an index sent, offline: who fetched them is none of its business",
+		},
+		{
+			pkg: "internal/provenance/sigstoretest", outside: none(), never: []string{"net", "net/http", "os/exec"},
+			why: "sigstoretest signs what tests want to be attested; nothing of the product is made of it",
+		},
+		{
 			pkg: "internal/walk", may: []string{"evidence", "internal/attest"},
 			outside: []string{"github.com/charlievieth/fastwalk", "golang.org/x/sys", "golang.org/x/sync"},
 			never:   []string{"net", "os/exec"},
