@@ -23,6 +23,11 @@ type Installation struct {
 	Report []byte `json:"-"`
 	// Interpreter is the user's interpreter.
 	Interpreter Interpreter `json:"interpreter"`
+	// Projects are the pages of the installed projects that the indexes answered
+	// with; nil when no index was asked. Provenances are the provenance objects of
+	// their files and of files of their earlier releases.
+	Projects    []IndexProject `json:"-"`
+	Provenances []Provenance   `json:"-"`
 }
 
 // LocalFile is a distribution file (wheel or sdist), requirement or constraint

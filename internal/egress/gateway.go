@@ -54,8 +54,9 @@ const (
 	maxConnections    = 128       // connections from the sandbox at a time
 	maxUpstream       = 16        // requests to indexes at a time
 	maxRedirects      = 20
-	maxRecords        = 10_000 // of each kind: projects, problems, intruders
-	maxRecordText     = 512    // bytes of a path or message in a record
+	maxRecords        = 10_000  // of each kind: projects, problems, intruders
+	maxRecordText     = 512     // bytes of a path or message in a record
+	maxProvenanceSize = 4 << 20 // 4 MiB: one provenance object
 	requestHeaderWait = 15 * time.Second
 	defaultTimeout    = 15 * time.Second
 	minPageWait       = time.Minute     // for one page, retries included: it may be large, the line slow
@@ -123,6 +124,8 @@ type Gateway struct {
 	pages   pageCache
 	sites   sites
 	records records
+
+	listings listings
 
 	// Caller tells which process inside has the other end of a connection from that
 	// local port, and whether it is one of the installer's own: only those get

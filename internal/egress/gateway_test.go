@@ -1168,7 +1168,7 @@ func BenchmarkPage(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, f := g.render(q, &source{name: "i"}, true); f != nil {
+		if _, f := g.render(q, &source{name: "i"}, "", true); f != nil {
 			b.Fatal(f)
 		}
 	}

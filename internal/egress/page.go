@@ -24,9 +24,17 @@ const (
 	typeText = "text/html"
 )
 
+// Forms of a page, as they are recorded.
+const (
+	formatJSON  = "json"
+	formatHTML  = "html"
+	formatLocal = "local"
+)
+
 // page is a project or find-links page, whatever its form was.
 type page struct {
 	name     string
+	format   string // "json", "html" or "local"
 	version  string // of the API: "1.0" when not given
 	status   string // project status (PEP 792), empty when not given
 	reason   string
@@ -64,8 +72,10 @@ func parsePage(contentType string, body []byte, base *url.URL) (*page, error) {
 	clean := *base
 	clean.User, clean.Fragment, clean.RawFragment = nil, "", ""
 	var p *page
+	format := formatHTML
 	switch {
 	case kind == typeJSON:
+		format = formatJSON
 		p, err = parseJSON(body, &clean)
 	case kind == typeHTML || kind == typeText:
 		p, err = parseHTML(body, &clean, parameters["charset"])
@@ -75,6 +85,7 @@ func parsePage(contentType string, body []byte, base *url.URL) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.format = format
 	if p.version == "" {
 		p.version = "1.0"
 	}

@@ -91,7 +91,7 @@ func (g *Gateway) page(ctx context.Context, s *source, project string, asJSON bo
 	p, at, f := g.load(ctx, s, project)
 	var body []byte
 	if f == nil {
-		body, f = g.render(p, s, asJSON)
+		body, f = g.render(p, s, project, asJSON)
 	}
 	if f != nil {
 		if g.ctx.Err() == nil && !errors.Is(ctx.Err(), context.Canceled) { // an end by the installer is no problem of the index
@@ -113,7 +113,9 @@ func (g *Gateway) load(ctx context.Context, s *source, project string) (p *page,
 	}
 	switch {
 	case s.local:
-		p, f = g.loadLocal(s, at)
+		if p, f = g.loadLocal(s, at); f == nil {
+			p.format = formatLocal
+		}
 	case s.kind == kindLinks && archiveName(s.url.Path):
 		p = new(page)
 		if l, ok := newLink(s.url, s.url.String()); ok {
@@ -162,13 +164,15 @@ func badPage(err error) *failure {
 	return &failure{kind: UpstreamError, status: http.StatusBadGateway, message: err.Error()}
 }
 
-// render writes a page with the files numbered.
-func (g *Gateway) render(p *page, s *source, asJSON bool) ([]byte, *failure) {
+// render writes a page with the files numbered, and keeps what it lists.
+func (g *Gateway) render(p *page, s *source, project string, asJSON bool) ([]byte, *failure) {
+	listed := make([]*entry, 0, len(p.links))
 	where := func(l *link) (string, error) {
 		e, err := g.files.add(*l, s.name, p.status)
 		if err != nil {
 			return "", err
 		}
+		listed = append(listed, e)
 		u := "/" + g.secret + e.path()
 		if l.fragment != "" {
 			u += "#" + l.fragment
@@ -182,6 +186,9 @@ func (g *Gateway) render(p *page, s *source, asJSON bool) ([]byte, *failure) {
 	body, err := write(p, where)
 	if err != nil {
 		return nil, badPage(err)
+	}
+	if project != "" {
+		g.listings.keep(s, project, p, listed)
 	}
 	return body, nil
 }
