@@ -90,6 +90,11 @@ func boundaries() []boundary {
 			why: "sigstoretest signs what tests want to be attested; nothing of the product is made of it",
 		},
 		{
+			pkg: "internal/history", may: []string{"evidence", "internal/pypi"}, outside: none(),
+			never: []string{"net", "net/http", "os/exec"},
+			why:   "history computes on an index's page that others have asked for",
+		},
+		{
 			pkg: "internal/walk", may: []string{"evidence", "internal/attest"},
 			outside: []string{"github.com/charlievieth/fastwalk", "golang.org/x/sys", "golang.org/x/sync"},
 			never:   []string{"net", "os/exec"},
@@ -137,6 +142,13 @@ func boundaries() []boundary {
 			pkg: "internal/attest/secretscan", may: []string{"attestation", "evidence", "internal/attest", "internal/pypi", "internal/walk"},
 			never: []string{"net", "os/exec"},
 			why:   "secretscan is an attestor; of net/http it uses DetectContentType only (TestAttestorsSniffOnly)",
+		},
+		{
+			pkg:   "internal/attest/pipinstall",
+			may:   []string{"attestation", "evidence", "internal/attest", "internal/history", "internal/provenance", "internal/pypi", "internal/walk"},
+			never: []string{"net", "net/http", "os/exec"},
+			why: "pip-install is an attestor; it also judges what an index says, which others have fetched: provenance verifies bytes, " +
+				"history computes on a page",
 		},
 		{
 			pkg: "internal/attest/*", may: []string{"attestation", "evidence", "internal/attest", "internal/pypi", "internal/walk"},

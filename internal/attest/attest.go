@@ -31,6 +31,12 @@ type Input struct {
 	Builder string
 	// Environ is the environment that the user's own shell gave to pip-witness.
 	Environ []string
+	// TrustedRoot is what attestations of an index are verified against, in Sigstore's
+	// JSON form; nil is the one that is shipped.
+	TrustedRoot []byte
+	// Popular are normalised names of projects that others may imitate; nil is the
+	// list that is shipped.
+	Popular []string
 }
 
 // Layout maps paths inside the sandbox to paths outside.

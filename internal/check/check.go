@@ -97,6 +97,15 @@ type Request struct {
 	Private []string
 	// Progress is told what goes on; nil is quiet.
 	Progress func(Progress)
+	// Offline keeps the supervisor from requests of its own, beyond those that the
+	// installer makes: attestations of the index are then judged from the cache.
+	Offline bool
+	// TrustedRoot is what attestations of the index are verified against, in
+	// Sigstore's JSON form; nil is the one that is shipped.
+	TrustedRoot []byte
+	// Popular are normalised names of projects that others may imitate; nil is the
+	// list that is shipped.
+	Popular []string
 }
 
 // Progress is one line of what goes on.
@@ -586,10 +595,14 @@ func (c *run) modules() (modules, without []string) {
 }
 
 func (c *run) attestInstall(ctx context.Context, recording *step.Recording) (*step.Collection, error) {
+	if err := c.lookUp(ctx); err != nil {
+		return nil, err
+	}
 	c.tell("attest", "hashing, scanning and describing what was installed", 0)
 	in := &attest.Input{
 		Step: StepInstall, Command: recording.Command, Started: recording.Started, Finished: recording.Finished,
 		Install: c.install, Before: c.before, After: c.installed, Layout: c.world.layout(), Builder: c.Builder, Environ: c.Environ,
+		TrustedRoot: c.TrustedRoot, Popular: c.Popular,
 	}
 	return step.Attest(ctx, in, catalogue.Install(), c.subjects(recording.Command))
 }

@@ -20,7 +20,7 @@ package provenance
 const (
 	// MaxSize is the size of one provenance object, in bytes.
 	MaxSize         = 4 << 20 // 4 MiB; one attestation is near 10 KiB
-	maxAttestations = 32      // of one provenance object, all publishers together
+	maxAttestations = 16      // of one provenance object, all publishers together
 	maxEntries      = 8       // transparency log entries of one attestation
 	maxReason       = 512     // bytes of a reason in a result
 )

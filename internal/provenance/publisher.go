@@ -114,3 +114,22 @@ func (p Publisher) compare(id Identity) error {
 	}
 	return nil
 }
+
+// bounded is a publisher as a result holds it.
+func (p Publisher) bounded() Publisher {
+	return Publisher{
+		Kind: cut(p.Kind), Repository: cut(p.Repository), Workflow: cut(p.Workflow), WorkflowPath: cut(p.WorkflowPath),
+		Environment: cut(p.Environment), Email: cut(p.Email),
+	}
+}
+
+// String is what the index says of a publisher, in one line.
+func (p Publisher) String() string {
+	var words []string
+	for _, w := range []string{p.Kind, p.Repository, p.Workflow, p.WorkflowPath, p.Email} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 
@@ -21,10 +22,11 @@ var publicRoot []byte
 // Root is what attestations are verified against. It may be used concurrently.
 type Root struct{ verifier *verify.Verifier }
 
-// PublicRoot is the trusted root that this program ships.
-func PublicRoot() (*Root, error) { return NewRoot(publicRoot) }
+// ShippedRoot returns the bytes of the trusted root that this program ships.
+func ShippedRoot() []byte { return bytes.Clone(publicRoot) }
 
-// NewRoot reads a trusted root in Sigstore's JSON form.
+// NewRoot reads a trusted root in Sigstore's JSON form. It may take some
+// milliseconds; verifying with it takes a few for each attestation.
 func NewRoot(raw []byte) (*Root, error) {
 	if len(raw) > MaxRootSize {
 		return nil, fmt.Errorf("read trusted root: larger than %d bytes", MaxRootSize)

@@ -41,7 +41,7 @@ type Result struct {
 	Type string
 	// Identity is who signed; zero when the signature could not be verified.
 	Identity Identity
-	// Publisher is who the index named.
+	// Publisher is who the index named, each word cut at 512 bytes.
 	Publisher Publisher
 	// Time is when the log entered the signature; zero as Identity is.
 	Time time.Time
@@ -73,7 +73,7 @@ func (r *Root) VerifyObject(raw []byte, d Distribution) []Result {
 // compared: who signed is in the result, and anybody can sign.
 func (r *Root) Verify(a Attestation, d Distribution, publisher *Publisher) (result Result) {
 	if publisher != nil {
-		result.Publisher = *publisher
+		result.Publisher = publisher.bounded()
 	}
 	defer func() {
 		// The parsers below are those of others, the bytes are hostile: whoever trips

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"pip-witness/internal/attest"
+	"pip-witness/internal/history"
+	"pip-witness/internal/provenance"
 	"pip-witness/internal/pypi"
 )
 
@@ -33,9 +35,12 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	}
 	c := &collector{in: in, env: env, predicate: Predicate{
 		Sites: env.Sites, Packages: []Package{}, SetupPyAnalysis: []SetupPy{}, PyprojectAnalysis: []Pyproject{},
-		PEP740Verification: []PEP740{}, NotExamined: []NotExamined{},
+		PEP740Verification: []PEP740{}, NotExamined: []NotExamined{}, IndexHistory: []history.Facts{},
 	}}
 	c.readReport()
+	if err := c.readRoot(); err != nil {
+		return nil, err
+	}
 	c.packages()
 	if err := c.sources(ctx); err != nil {
 		return nil, err
@@ -53,6 +58,7 @@ type collector struct {
 	env       pypi.Environment
 	report    *pypi.Report
 	origins   []pypi.Origin // by index of env.Distributions
+	root      *provenance.Root
 	predicate Predicate
 }
 
@@ -117,7 +123,7 @@ func (c *collector) packages() {
 		if o.Kind == pypi.OriginUnknown {
 			c.notExamined("packages[].installType of "+d.Key, "no download, local file or report names its origin")
 		}
-		c.publishAttestation(d, o)
+		c.indexFacts(d, o)
 	}
 	c.predicate.TotalInstalled = len(c.predicate.Packages)
 }
@@ -161,7 +167,7 @@ func describe(d pypi.Distribution, o pypi.Origin) Package {
 	if o.Filename != "" && o.Kind != pypi.OriginDirectory {
 		f := File{Filename: o.Filename, SHA256: o.Digests["sha256"], URL: o.URL, Index: o.Index, Size: o.Size, Witnessed: o.Witnessed}
 		if o.Download != nil {
-			f.UploadTime, f.Yanked = o.Download.UploadTime, o.Download.Yanked
+			f.UploadTime, f.Yanked, f.ProjectStatus = o.Download.UploadTime, o.Download.Yanked, o.Download.Status
 		}
 		p.Files = append(p.Files, f)
 	}
@@ -213,18 +219,4 @@ func license(m pypi.Metadata) string {
 		}
 	}
 	return strings.Join(names, ", ")
-}
-
-// publishAttestation records whether the index offers attestations of PEP 740.
-func (c *collector) publishAttestation(d pypi.Distribution, o pypi.Origin) {
-	if o.Download == nil || o.Index == "" {
-		return
-	}
-	p := PEP740{Package: d.Key, Version: d.Version, Filename: o.Filename, Status: "not offered"}
-	if o.Download.Provenance != "" {
-		p.HasAttestation, p.Status = true, "offered, not verified"
-		p.AttestationURL = pypi.WithoutCredentials(o.Download.Provenance)
-		c.notExamined("pep740Verification of "+d.Key, "the index offers attestations; they were not fetched or verified")
-	}
-	c.predicate.PEP740Verification = append(c.predicate.PEP740Verification, p)
 }

@@ -1,5 +1,7 @@
 package pipinstall
 
+import "pip-witness/internal/history"
+
 // Predicate is the pip-install/v0.1 predicate. Field names of the first level
 // and of the older parts are those of the aflock attestation of this type;
 // fields were added, none renamed. An empty list means that nothing was found
@@ -22,6 +24,12 @@ type Predicate struct {
 	PyprojectAnalysis []Pyproject `json:"pyprojectAnalysis"`
 	// PEP740Verification has one entry for each package from an index.
 	PEP740Verification []PEP740 `json:"pep740Verification"`
+	// TrustedRoot is what their attestations were verified against; nil when no index
+	// offered one.
+	TrustedRoot *TrustedRoot `json:"trustedRoot,omitempty"`
+	// IndexHistory has one entry for each package from an index: what the index's
+	// page of the project says of this release among the others.
+	IndexHistory []history.Facts `json:"indexHistory"`
 	// Sites are the site directories that were read, absolute inside the sandbox.
 	Sites []string `json:"sites"`
 	// MissingRequirements are requirements in force whose project is not
@@ -113,6 +121,8 @@ type File struct {
 	// UploadTime and Yanked are what the index said; empty when it said nothing.
 	UploadTime string `json:"uploadTime,omitempty"`
 	Yanked     string `json:"yanked,omitempty"`
+	// ProjectStatus is the status of the project (PEP 792) when the file was served.
+	ProjectStatus string `json:"projectStatus,omitempty"`
 	// Witnessed is true when the digest was computed outside the sandbox over the
 	// bytes that were installed; false when the installer claims it.
 	Witnessed bool `json:"witnessed"`
@@ -234,12 +244,75 @@ type PEP740 struct {
 	// that they were verified: Status does.
 	HasAttestation bool   `json:"hasAttestation"`
 	AttestationURL string `json:"attestationUrl,omitempty"`
-	// Status is "not offered", or "offered, not verified".
+	// Status is "verified" when at least one attestation was and none is invalid,
+	// "invalid", "not offered", or "not evaluated"; Reason says why for the others.
 	Status string `json:"status"`
-	// The fields below are of a verified attestation; empty otherwise.
+	Reason string `json:"reason,omitempty"`
+	// The fields below are of the first verified attestation; empty otherwise.
+	// Environment is the index's word: no certificate states it.
 	PublisherKind  string `json:"publisherKind,omitempty"`
 	Repository     string `json:"repository,omitempty"`
 	Workflow       string `json:"workflow,omitempty"`
 	Environment    string `json:"environment,omitempty"`
 	SignerIdentity string `json:"signerIdentity,omitempty"`
+	// Attestations has one entry for each attestation, in the index's order.
+	Attestations []Attestation `json:"attestations,omitempty"`
+	// Earlier compares with the last three releases before this one that have files;
+	// absent when the index's page is not known.
+	Earlier *Earlier `json:"earlier,omitempty"`
+}
+
+// Attestation is the judgement of one attestation. What the certificate states is
+// empty unless its signature was verified, whatever the status is.
+type Attestation struct {
+	Status        string `json:"status"` // verified, invalid, not evaluated
+	Reason        string `json:"reason,omitempty"`
+	PredicateType string `json:"predicateType,omitempty"`
+	// Publisher is who the index names: "GitHub owner/name workflow.yml".
+	Publisher  string `json:"publisher,omitempty"`
+	Issuer     string `json:"issuer,omitempty"`
+	Identity   string `json:"identity,omitempty"`
+	Repository string `json:"repository,omitempty"`
+	Workflow   string `json:"workflow,omitempty"`
+	Ref        string `json:"ref,omitempty"`
+	Commit     string `json:"commit,omitempty"`
+	Run        string `json:"run,omitempty"`
+	// LoggedAt is when the transparency log entered it, RFC 3339.
+	LoggedAt string `json:"loggedAt,omitempty"`
+}
+
+// Earlier compares a file with those of earlier releases.
+type Earlier struct {
+	// Releases are those that were compared, the nearest first; empty for the first
+	// release.
+	Releases []EarlierRelease `json:"releases"`
+	// AttestationMissing is true when this file has no attestation and one of the
+	// earlier releases has.
+	AttestationMissing bool `json:"attestationMissing"`
+	// PublisherChanged is true when the nearest earlier release with a verified
+	// attestation was signed by another issuer, repository or account; Changes says
+	// what differs, also in the workflow.
+	PublisherChanged bool     `json:"publisherChanged"`
+	Changes          []string `json:"changes,omitempty"`
+}
+
+// EarlierRelease is one file of an earlier release.
+type EarlierRelease struct {
+	Version    string `json:"version"`
+	Filename   string `json:"filename"`
+	UploadTime string `json:"uploadTime,omitempty"`
+	// Status is as in PEP740, or "offered" when it was not asked for, because this
+	// file has nothing to compare it with.
+	Status        string `json:"status"`
+	Reason        string `json:"reason,omitempty"`
+	PublisherKind string `json:"publisherKind,omitempty"`
+	Repository    string `json:"repository,omitempty"`
+	Workflow      string `json:"workflow,omitempty"`
+}
+
+// TrustedRoot is what attestations were verified against.
+type TrustedRoot struct {
+	// Shipped is true for the one that this program ships, SHA256 of its bytes.
+	Shipped bool   `json:"shipped"`
+	SHA256  string `json:"sha256"`
 }
