@@ -90,6 +90,10 @@ func boundaries() []boundary {
 			why: "sigstoretest signs what tests want to be attested; nothing of the product is made of it",
 		},
 		{
+			pkg: "internal/typosquat", may: []string{"internal/pypi"}, outside: none(), never: []string{"net", "net/http", "os/exec"},
+			why: "typosquat compares names with a list",
+		},
+		{
 			pkg: "internal/history", may: []string{"evidence", "internal/pypi"}, outside: none(),
 			never: []string{"net", "net/http", "os/exec"},
 			why:   "history computes on an index's page that others have asked for",
@@ -145,10 +149,10 @@ func boundaries() []boundary {
 		},
 		{
 			pkg:   "internal/attest/pipinstall",
-			may:   []string{"attestation", "evidence", "internal/attest", "internal/history", "internal/provenance", "internal/pypi", "internal/walk"},
+			may:   []string{"attestation", "evidence", "internal/attest", "internal/history", "internal/provenance", "internal/pypi", "internal/typosquat", "internal/walk"},
 			never: []string{"net", "net/http", "os/exec"},
 			why: "pip-install is an attestor; it also judges what an index says, which others have fetched: provenance verifies bytes, " +
-				"history computes on a page",
+				"history computes on a page, typosquat compares names",
 		},
 		{
 			pkg: "internal/attest/*", may: []string{"attestation", "evidence", "internal/attest", "internal/pypi", "internal/walk"},

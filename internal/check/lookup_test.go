@@ -23,6 +23,7 @@ import (
 	"pip-witness/internal/provenance"
 	"pip-witness/internal/provenance/sigstoretest"
 	"pip-witness/internal/testpkg"
+	"pip-witness/internal/typosquat"
 )
 
 // attested is an index whose projects each have one fate; all releases but the
@@ -218,7 +219,7 @@ func TestLookUp(t *testing.T) {
 	r := request(t, projects()...)
 	r.Flags = interpreter.Flags{IndexURL: index.URL + "/simple"}
 	r.ImportEnvironments = []string{environmentPlain}
-	r.TrustedRoot, r.CacheDir = root, t.TempDir()
+	r.TrustedRoot, r.CacheDir, r.Popular = root, t.TempDir(), []string{"attested-goods"}
 	p := index.predicate(r)
 	want := map[string]string{
 		projectGood: "verified", projectOther: "invalid", projectMissing: "not offered", projectMoved: "verified", projectTruncated: "invalid",
@@ -289,6 +290,10 @@ func checkLookUp(t *testing.T, p pipinstall.Predicate) {
 	}
 	if p.TrustedRoot == nil || p.TrustedRoot.Shipped || len(p.TrustedRoot.SHA256) != 64 {
 		t.Errorf("trusted root %+v", p.TrustedRoot)
+	}
+	similar := []pipinstall.SimilarName{{Package: projectGood, Matches: []typosquat.Match{{Name: "attested-goods", How: typosquat.Keystroke}}}}
+	if diff := cmp.Diff(similar, p.SimilarNames); diff != "" || p.PopularNames != (pipinstall.PopularNames{Count: 1}) {
+		t.Errorf("similar names, of %+v (-want +got):\n%s", p.PopularNames, diff)
 	}
 	if len(p.IndexHistory) != len(projects()) {
 		t.Errorf("%d histories, want %d", len(p.IndexHistory), len(projects()))

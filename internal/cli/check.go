@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,9 +18,11 @@ import (
 	"pip-witness/internal/check"
 	"pip-witness/internal/egress"
 	"pip-witness/internal/interpreter"
+	"pip-witness/internal/provenance"
 	"pip-witness/internal/report"
 	"pip-witness/internal/seal"
 	"pip-witness/internal/store"
+	"pip-witness/internal/typosquat"
 	"pip-witness/policy"
 	"pip-witness/verify"
 )
@@ -45,6 +48,9 @@ type checkFlags struct {
 	quiet        bool
 	verbose      bool
 	pip          interpreter.Flags
+	offline      bool
+	trustedRoot  string
+	popular      string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -81,6 +87,9 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.BoolVar(&f.compress, "compress", false, "store the evidence compressed (zstd)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
+	flags.BoolVar(&f.offline, "offline", false, "ask for nothing that the installer does not ask for itself")
+	flags.StringVar(&f.trustedRoot, "trusted-root", "", "Sigstore trusted root `FILE` for attestations of the index")
+	flags.StringVar(&f.popular, "popular", "", "`FILE` of popular names that others are compared with")
 	pipFlags(c, &f.pip)
 	return c
 }
@@ -167,6 +176,10 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	if err != nil {
 		return nil, nil, err
 	}
+	root, popular, err := f.indexData()
+	if err != nil {
+		return nil, nil, err
+	}
 	// The built-in policy is compiled beside the installation.
 	compiled := make(chan error, 1)
 	go func() {
@@ -193,6 +206,7 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 		Sandbox:            f.sandbox,
 		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cacheDir(), Keep: f.keep,
 		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Private: private, Progress: progress.show,
+		Offline: f.offline, TrustedRoot: root, Popular: popular,
 	})
 	progress.end()
 	if err := errors.Join(err, <-compiled); err != nil {
@@ -200,6 +214,40 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	}
 	result, err := check.Judge(ctx, observation, j)
 	return observation, result, err
+}
+
+// indexData are the files of --trusted-root and --popular, nil where none is given:
+// a bad one fails before anything runs.
+func (f checkFlags) indexData() (root []byte, popular []string, err error) {
+	if f.trustedRoot != "" {
+		if root, err = readBounded(f.trustedRoot, provenance.MaxRootSize); err == nil {
+			_, err = provenance.NewRoot(root)
+		}
+		if err != nil {
+			return nil, nil, badInput(fmt.Errorf("--trusted-root %q: %w", f.trustedRoot, err))
+		}
+	}
+	if f.popular != "" {
+		raw, err := readBounded(f.popular, typosquat.MaxSize)
+		if err == nil {
+			popular, err = typosquat.Parse(raw)
+		}
+		if err != nil {
+			return nil, nil, badInput(fmt.Errorf("--popular %q: %w", f.popular, err))
+		}
+	}
+	return root, popular, nil
+}
+
+// readBounded reads a file of the user's up to one byte more than the limit, which
+// its reader refuses.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, limit+1))
 }
 
 // allowed are the hosts of --allow-host.

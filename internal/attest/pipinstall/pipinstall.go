@@ -36,12 +36,14 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	c := &collector{in: in, env: env, predicate: Predicate{
 		Sites: env.Sites, Packages: []Package{}, SetupPyAnalysis: []SetupPy{}, PyprojectAnalysis: []Pyproject{},
 		PEP740Verification: []PEP740{}, NotExamined: []NotExamined{}, IndexHistory: []history.Facts{},
+		SimilarNames: []SimilarName{},
 	}}
 	c.readReport()
 	if err := c.readRoot(); err != nil {
 		return nil, err
 	}
 	c.packages()
+	c.similarNames()
 	if err := c.sources(ctx); err != nil {
 		return nil, err
 	}

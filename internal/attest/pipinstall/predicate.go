@@ -1,6 +1,9 @@
 package pipinstall
 
-import "pip-witness/internal/history"
+import (
+	"pip-witness/internal/history"
+	"pip-witness/internal/typosquat"
+)
 
 // Predicate is the pip-install/v0.1 predicate. Field names of the first level
 // and of the older parts are those of the aflock attestation of this type;
@@ -30,6 +33,10 @@ type Predicate struct {
 	// IndexHistory has one entry for each package from an index: what the index's
 	// page of the project says of this release among the others.
 	IndexHistory []history.Facts `json:"indexHistory"`
+	// SimilarNames are the packages whose names are like those of widely known
+	// projects, sorted; PopularNames is the list that they were compared with.
+	SimilarNames []SimilarName `json:"similarNames"`
+	PopularNames PopularNames  `json:"popularNames"`
 	// Sites are the site directories that were read, absolute inside the sandbox.
 	Sites []string `json:"sites"`
 	// MissingRequirements are requirements in force whose project is not
@@ -308,6 +315,19 @@ type EarlierRelease struct {
 	PublisherKind string `json:"publisherKind,omitempty"`
 	Repository    string `json:"repository,omitempty"`
 	Workflow      string `json:"workflow,omitempty"`
+}
+
+// SimilarName is a package and the widely known projects that its name is like.
+type SimilarName struct {
+	Package string            `json:"package"`
+	Matches []typosquat.Match `json:"matches"`
+}
+
+// PopularNames is a list of names of widely known projects.
+type PopularNames struct {
+	// Shipped is true for the list that this program ships.
+	Shipped bool `json:"shipped"`
+	Count   int  `json:"count"`
 }
 
 // TrustedRoot is what attestations were verified against.
