@@ -16,7 +16,8 @@ type IndexProject struct {
 	StatusReason string
 	// Versions is the index's own list (PEP 700), in its order; nil when it gave none.
 	Versions []string
-	// Files are the files of the page, in its order; Cut is how many were left out.
+	// Files are the files of the page, in its order; Cut is how many files and
+	// versions were left out.
 	Files []IndexFile
 	Cut   int
 }

@@ -40,7 +40,8 @@ type Facts struct {
 	// quarantined, deprecated.
 	ProjectStatus       string `json:"projectStatus,omitempty"`
 	ProjectStatusReason string `json:"projectStatusReason,omitempty"`
-	// Releases and Files are how many the index lists; UnreadableNames how many
+	// Releases and Files are how many the index lists, less what the predicate's
+	// notExamined says was cut; UnreadableNames how many
 	// files have a name that states no version, and count as no release.
 	Releases        int `json:"releases"`
 	Files           int `json:"files"`
@@ -105,7 +106,7 @@ type release struct {
 func Of(p evidence.IndexProject, version string, at time.Time) Facts {
 	f := Facts{
 		Package: p.Name, Version: version, Index: p.Index, Format: p.Format, APIVersion: p.APIVersion,
-		ProjectStatus: p.Status, ProjectStatusReason: p.StatusReason, Files: len(p.Files) + p.Cut, NotOffered: notOffered(p),
+		ProjectStatus: p.Status, ProjectStatusReason: p.StatusReason, Files: len(p.Files), NotOffered: notOffered(p),
 	}
 	releases, unreadable := group(p)
 	f.Releases, f.UnreadableNames = len(releases), unreadable
@@ -164,14 +165,14 @@ func Earlier(p evidence.IndexProject, version, filename string) []evidence.Index
 }
 
 // group makes releases of the files and of the versions that the index lists
-// without one, in the order of the versions.
+// without one, in the page's order.
 func group(p evidence.IndexProject) (releases []*release, unreadable int) {
 	byVersion := map[string]*release{}
 	of := func(v pypi.Version) *release {
-		r := byVersion[v.String()]
+		r := byVersion[key(v)]
 		if r == nil {
 			r = &release{version: v}
-			byVersion[v.String()] = r
+			byVersion[key(v)] = r
 			releases = append(releases, r)
 		}
 		return r
@@ -193,8 +194,31 @@ func group(p evidence.IndexProject) (releases []*release, unreadable int) {
 			of(v)
 		}
 	}
-	slices.SortFunc(releases, func(a, b *release) int { return a.version.Compare(b.version) })
 	return releases, unreadable
+}
+
+// key is the same for versions that are equal: zeros at the end of the release
+// part mean nothing. Comparing them all would take seconds on the largest pages.
+func key(v pypi.Version) string {
+	text := v.String()
+	epoch, rest, ok := strings.Cut(text, "!")
+	if ok {
+		epoch += "!"
+	} else {
+		epoch, rest = "", text
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	if end < 0 {
+		end = len(rest)
+	}
+	numbers, suffix := strings.TrimSuffix(rest[:end], "."), rest[end:]
+	if end > 0 && rest[end-1] == '.' {
+		suffix = "." + suffix
+	}
+	for strings.HasSuffix(numbers, ".0") {
+		numbers = strings.TrimSuffix(numbers, ".0")
+	}
+	return epoch + numbers + suffix
 }
 
 func find(releases []*release, version string) *release {
@@ -202,35 +226,32 @@ func find(releases []*release, version string) *release {
 	if err != nil {
 		return nil
 	}
-	at := slices.IndexFunc(releases, func(r *release) bool { return r.version.Compare(v) == 0 })
+	at := slices.IndexFunc(releases, func(r *release) bool { return key(r.version) == key(v) })
 	if at < 0 {
 		return nil
 	}
 	return releases[at]
 }
 
-// before are the releases before this one, the nearest first: by upload time
-// where both have one, else by version.
+// before are the releases before this one, the nearest first: those uploaded
+// before it, then those without a time whose version is lower. When this one has
+// no time the version decides alone.
 func before(releases []*release, this *release) []*release {
-	var out []*release
+	var timed, lower []*release
 	for _, r := range releases {
 		switch {
 		case r == this:
 		case !r.time.IsZero() && !this.time.IsZero():
 			if r.time.Before(this.time) {
-				out = append(out, r)
+				timed = append(timed, r)
 			}
 		case r.version.Compare(this.version) < 0:
-			out = append(out, r)
+			lower = append(lower, r)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *release) int {
-		if !a.time.IsZero() && !b.time.IsZero() {
-			return b.time.Compare(a.time)
-		}
-		return b.version.Compare(a.version)
-	})
-	return out
+	slices.SortStableFunc(timed, func(a, b *release) int { return b.time.Compare(a.time) })
+	slices.SortStableFunc(lower, func(a, b *release) int { return b.version.Compare(a.version) })
+	return append(timed, lower...)
 }
 
 // anomalies compares a release with those before it.

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"pip-witness/evidence"
+	"pip-witness/internal/pypi"
 )
 
 // project lists versions, each with the day of 2024 on which it was uploaded; a
@@ -87,7 +89,7 @@ func TestOfCounts(t *testing.T) {
 	seconds := func(n int64) *int64 { return &n }
 	want := Facts{
 		Package: "my-sdk", Version: "1.1", Index: p.Index, Format: "json", APIVersion: "1.4", ProjectStatus: "archived", ProjectStatusReason: "moved",
-		Releases: 3, Files: 10, UnreadableNames: 2,
+		Releases: 3, Files: 6, UnreadableNames: 2,
 		First:      &Release{Version: "1.0", Time: "2024-01-01T12:00:00Z", Files: 2},
 		This:       &Release{Version: "1.1", Time: "2024-01-04T12:00:00Z", Files: 2, Yanked: 1, Provenance: 1},
 		Latest:     &Release{Version: "1.1", Time: "2024-01-04T12:00:00Z", Files: 2, Yanked: 1, Provenance: 1},
@@ -123,4 +125,67 @@ func TestEarlier(t *testing.T) {
 	if got := names(Earlier(untimed, "1.10", "p-1.10.tar.gz")); got != "[p-1.9.tar.gz p-1.0.tar.gz]" {
 		t.Errorf("by version: %s", got)
 	}
+}
+
+// TestOfLargePage computes on a page of the size that is kept at most.
+func TestOfLargePage(t *testing.T) {
+	p := evidence.IndexProject{Name: "p"}
+	for i := range 20_000 {
+		p.Files = append(p.Files, evidence.IndexFile{
+			Filename: fmt.Sprintf("p-%d.%d.tar.gz", i%251, i), Size: -1, UploadTime: time.Unix(int64(i)*60, 0).UTC().Format(time.RFC3339),
+		})
+	}
+	started := time.Now()
+	f := Of(p, "0.251", time.Unix(0, 0))
+	if f.Releases != 20_000 || len(f.Burst) != maxBurst || f.BurstReleases < 1000 || len(f.Anomalies) == 0 {
+		t.Errorf("%d releases, burst %d of %d, %d anomalies", f.Releases, len(f.Burst), f.BurstReleases, len(f.Anomalies))
+	}
+	if took := time.Since(started); took > 30*time.Second {
+		t.Errorf("%v", took)
+	} else {
+		t.Logf("%v", took)
+	}
+}
+
+func TestKey(t *testing.T) {
+	for _, same := range [][]string{{"1", "1.0", "1.0.0", "v1"}, {"1.0.dev1", "1.dev1"}, {"1!2.0", "1!2"}, {"1.0rc1", "1rc1", "1.0-rc.1"}, {"0", "0.0"}, {"1.0+a", "1+a"}, {"1.0.post1", "1-1"}} {
+		first, err := pypi.ParseVersion(same[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range same {
+			v, err := pypi.ParseVersion(text)
+			if err != nil || key(v) != key(first) || v.Compare(first) != 0 {
+				t.Errorf("%q: key %q, want %q; %v", text, key(v), key(first), err)
+			}
+		}
+	}
+	for _, pair := range [][2]string{{"1.0", "10"}, {"1.0", "1.0.1"}, {"1.0.dev1", "1.0"}, {"1!1", "1"}, {"0.10", "0.1"}} {
+		a, errA := pypi.ParseVersion(pair[0])
+		b, errB := pypi.ParseVersion(pair[1])
+		if errA != nil || errB != nil || key(a) == key(b) {
+			t.Errorf("%q: the same key %q", pair, key(a))
+		}
+	}
+}
+
+func FuzzOf(f *testing.F) {
+	f.Add("p-1.0.tar.gz", "2024-01-01T00:00:00.5Z", "1!2.0", "1.0", int64(0))
+	f.Add("p-99999999999999999999.0-py3-none-any.whl", "9999-12-31T23:59:59Z", "1.0.dev1+local", "1.0.0", int64(1<<40))
+	f.Add("p-1.tar.gz", "0000-01-01T00:00:00Z", "", "1", int64(-1<<40))
+	f.Fuzz(func(t *testing.T, filename, uploaded, listed, version string, at int64) {
+		p := evidence.IndexProject{Name: "p", Versions: []string{listed, "0.1"}, Files: []evidence.IndexFile{
+			{Filename: filename, UploadTime: uploaded, Size: -1}, {Filename: "p-1.0.tar.gz", UploadTime: "2020-01-01T00:00:00Z"},
+		}}
+		facts := Of(p, version, time.Unix(at, 0))
+		if facts.AgeSeconds != nil && *facts.AgeSeconds < 0 {
+			t.Errorf("age %d", *facts.AgeSeconds)
+		}
+		if len(Earlier(p, version, filename)) > 2 {
+			t.Error("more earlier releases than files")
+		}
+		if _, err := json.Marshal(facts); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -62,7 +62,7 @@ func (c *collector) indexFacts(d pypi.Distribution, o pypi.Origin) {
 		return
 	}
 	if listing.Cut > 0 {
-		c.notExamined("indexHistory of "+d.Key, "%d files of the index's page were not kept", listing.Cut)
+		c.notExamined("indexHistory of "+d.Key, "%d files and versions of the index's page were not kept", listing.Cut)
 	}
 	c.predicate.IndexHistory = append(c.predicate.IndexHistory, history.Of(*listing, d.Version, c.in.Started))
 }
