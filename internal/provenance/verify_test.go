@@ -137,7 +137,7 @@ func TestRealObject(t *testing.T) {
 func TestRealData(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(realData, "*.attestation"))
 	if err != nil || len(files) == 0 {
-		t.Skipf("needs the shared data beside the project: %v", err)
+		t.Skipf("needs the shared data at %q (glob error: %v)", realData, err)
 	}
 	root := publicRoot(t)
 	for _, file := range files {
