@@ -130,6 +130,11 @@ func boundaries() []boundary {
 			why:   "secretscan is an attestor; of net/http it uses DetectContentType only (TestAttestorsSniffOnly)",
 		},
 		{
+			pkg: "internal/osv", may: []string{"internal/pypi", "internal/store"}, outside: []string{"github.com/pandatix/go-cvss"},
+			never: []string{"net/http", "os/exec"},
+			why:   "osv looks up a local database; who fetches it opens the connections",
+		},
+		{
 			pkg: "internal/attest/*", may: []string{"attestation", "evidence", "internal/attest", "internal/pypi", "internal/walk"},
 			never: []string{"net", "net/http", "os/exec"},
 			why:   "an attestor is a function from evidence and files to a predicate; after an untrusted install it runs nothing",
