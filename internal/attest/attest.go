@@ -31,6 +31,23 @@ type Input struct {
 	Builder string
 	// Environ is the environment that the user's own shell gave to pip-witness.
 	Environ []string
+	// Vulnerabilities is what installed packages are looked up in.
+	Vulnerabilities Vulnerabilities
+}
+
+// Vulnerabilities says where known vulnerabilities and opinions on them are.
+type Vulnerabilities struct {
+	// Database is the archive of an OSV database, outside; empty when there is none.
+	// Cache is a directory, outside, for its index; empty keeps none.
+	Database, Cache string
+	// VEX are OpenVEX documents of the user's.
+	VEX []Document
+}
+
+// Document is a file of the user's that was read before anything ran.
+type Document struct {
+	Name    string // without directories
+	Content []byte
 }
 
 // Layout maps paths inside the sandbox to paths outside.

@@ -97,6 +97,8 @@ type Request struct {
 	Private []string
 	// Progress is told what goes on; nil is quiet.
 	Progress func(Progress)
+	// Vulnerabilities is what installed packages are looked up in.
+	Vulnerabilities attest.Vulnerabilities
 }
 
 // Progress is one line of what goes on.
@@ -590,6 +592,7 @@ func (c *run) attestInstall(ctx context.Context, recording *step.Recording) (*st
 	in := &attest.Input{
 		Step: StepInstall, Command: recording.Command, Started: recording.Started, Finished: recording.Finished,
 		Install: c.install, Before: c.before, After: c.installed, Layout: c.world.layout(), Builder: c.Builder, Environ: c.Environ,
+		Vulnerabilities: c.Vulnerabilities,
 	}
 	return step.Attest(ctx, in, catalogue.Install(), c.subjects(recording.Command))
 }
