@@ -45,6 +45,8 @@ type checkFlags struct {
 	quiet        bool
 	verbose      bool
 	pip          interpreter.Flags
+	osvDB        string
+	vex          []string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -81,6 +83,8 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.BoolVar(&f.compress, "compress", false, "store the evidence compressed (zstd)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
+	flags.StringVar(&f.osvDB, "osv-db", "", "`DIR` of an OSV database (default: see db --help)")
+	flags.StringArrayVar(&f.vex, "vex", nil, "OpenVEX `FILE` about vulnerabilities; repeatable")
 	pipFlags(c, &f.pip)
 	return c
 }
@@ -167,6 +171,10 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	if err != nil {
 		return nil, nil, err
 	}
+	vulnerabilities, err := f.vulnerabilities()
+	if err != nil {
+		return nil, nil, err
+	}
 	// The built-in policy is compiled beside the installation.
 	compiled := make(chan error, 1)
 	go func() {
@@ -193,6 +201,7 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 		Sandbox:            f.sandbox,
 		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cacheDir(), Keep: f.keep,
 		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Private: private, Progress: progress.show,
+		Vulnerabilities: vulnerabilities,
 	})
 	progress.end()
 	if err := errors.Join(err, <-compiled); err != nil {
