@@ -158,7 +158,7 @@ func openSource(ctx context.Context, name string) (io.ReadCloser, int64, error) 
 	}
 	request.Header.Set("User-Agent", "pip-witness "+Version)
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: answerTimeout, TLSHandshakeTimeout: answerTimeout}
-	response, err := (&http.Client{Transport: transport}).Do(request)
+	response, err := (&http.Client{Transport: transport, CheckRedirect: stayEncrypted}).Do(request)
 	if err != nil {
 		var of *url.Error // its text has the URL, with what may be a token in it
 		if errors.As(err, &of) {
@@ -170,6 +170,20 @@ func openSource(ctx context.Context, name string) (io.ReadCloser, int64, error) 
 		return nil, 0, errors.Join(cannot(fmt.Errorf("the server answered %s", response.Status)), response.Body.Close())
 	}
 	return fetched{response.Body, cannot}, response.ContentLength, nil
+}
+
+// maxRedirects is how often a server may send on.
+const maxRedirects = 10
+
+// stayEncrypted follows redirects, except from https to http.
+func stayEncrypted(next *http.Request, before []*http.Request) error {
+	switch {
+	case len(before) >= maxRedirects:
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	case before[0].URL.Scheme == "https" && next.URL.Scheme != "https":
+		return errors.New("the server redirects from https to http")
+	}
+	return nil
 }
 
 // fetched is what a server sends; that it breaks off is no fault of this program.

@@ -114,3 +114,27 @@ func TestAge(t *testing.T) {
 		}
 	}
 }
+
+func TestStayEncrypted(t *testing.T) {
+	request := func(url string) *http.Request { return httptest.NewRequest(http.MethodGet, url, nil) }
+	for name, test := range map[string]struct {
+		from, to string
+		before   int
+		want     string
+	}{
+		"stays":       {"https://a.example/x", "https://b.example/y", 1, ""},
+		"becomes":     {"http://a.example/x", "https://b.example/y", 1, ""},
+		"plain":       {"http://a.example/x", "http://b.example/y", 1, ""},
+		"opened":      {"https://a.example/x", "http://b.example/y", 1, "from https to http"},
+		"goes around": {"https://a.example/x", "https://a.example/x", 10, "more than 10 redirects"},
+	} {
+		var before []*http.Request
+		for range test.before {
+			before = append(before, request(test.from))
+		}
+		err := stayEncrypted(request(test.to), before)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}

@@ -283,9 +283,9 @@ type unpacker struct{ inflate io.ReadCloser }
 func (u *unpacker) read(file io.ReaderAt, p place) ([]byte, error) {
 	var from io.Reader = io.NewSectionReader(file, p.offset, p.packed)
 	if !p.stored {
-		if u.inflate == nil {
+		if again, ok := u.inflate.(flate.Resetter); !ok { // there is none yet
 			u.inflate = flate.NewReader(from)
-		} else if err := u.inflate.(flate.Resetter).Reset(from, nil); err != nil {
+		} else if err := again.Reset(from, nil); err != nil {
 			return nil, err
 		}
 		from = u.inflate

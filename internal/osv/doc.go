@@ -17,5 +17,9 @@ const (
 	maxID      = 128       // bytes of an advisory's id
 	maxNamed   = 20        // advisories left out that are named; all are counted
 	maxEvents  = 10_000    // events of one range
+	maxAliases = 1000      // aliases of one advisory
 	maxText    = 400       // bytes of a short description
+	maxHits    = 10_000    // advisories that affect packages of one look-up
+	maxOpen    = 1000      // undecided advisories of one look-up that are named; all are counted
+	maxParsed  = 100_000   // versions of one project that are remembered as parsed
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"pip-witness/internal/pypi"
 )
@@ -47,8 +48,13 @@ type Result struct {
 	// Vulnerabilities are sorted by id.
 	Vulnerabilities []Vulnerability
 	// Open says in words what could not be decided, sorted: an advisory that may
-	// apply to a package and cannot be evaluated or read.
-	Open []string
+	// apply to a package and cannot be evaluated. Undecided counts them all, of which
+	// Open names the first thousand.
+	Open      []string
+	Undecided int
+	// LeftOut counts advisories that affect packages and are not in Vulnerabilities,
+	// because there were too many.
+	LeftOut int
 }
 
 // hit is an advisory that affects a package.
@@ -85,22 +91,34 @@ func (d *Database) Match(ctx context.Context, packages []Package) (Result, error
 				return Result{}, fmt.Errorf("look up %q: %w", name, err)
 			}
 			says := decide(record, name, v, vs)
-			slices.Sort(says.open)
-			for _, why := range slices.Compact(says.open) {
-				result.Open = append(result.Open, fmt.Sprintf("%s for %s: %s", record.ID, name, why))
-			}
-			if says.affected {
-				hits = append(hits, hit{record, Affect{p, says.ranges, says.fixed}, vectorsOf(record, name)})
+			result.undecided(record.ID, name, says.open)
+			switch {
+			case says.affected && len(hits) == maxHits:
+				result.LeftOut++
+			case says.affected:
+				vector := vectorsOf(record, name)
+				hits = append(hits, hit{record.brief(), Affect{p, says.ranges, says.fixed}, vector})
 			}
 		}
 	}
 	slices.Sort(result.Open)
-	result.Open = slices.Compact(result.Open)
 	for _, group := range groups(hits) {
 		result.Vulnerabilities = append(result.Vulnerabilities, merge(group))
 	}
 	slices.SortFunc(result.Vulnerabilities, func(a, b Vulnerability) int { return cmp.Compare(a.ID, b.ID) })
 	return result, nil
+}
+
+// undecided notes why an advisory could not be decided for a project.
+func (r *Result) undecided(id, name string, why []string) {
+	if len(why) == 0 {
+		return
+	}
+	r.Undecided++
+	slices.Sort(why)
+	if why = slices.Compact(why); len(r.Open) < maxOpen {
+		r.Open = append(r.Open, fmt.Sprintf("%s for %s: %.300s", id, name, strings.Join(why, "; ")))
+	}
 }
 
 // vectorsOf are the severities that the advisory gives for the project only.

@@ -170,6 +170,21 @@ func TestAffected(t *testing.T) {
 	}
 }
 
+// TestTooMany affects a package more often than is written, and states the rest.
+func TestTooMany(t *testing.T) {
+	var many []string
+	for i := range maxHits + 3 {
+		many = append(many, fmt.Sprintf(`{"id":"X-%d","affected":[{"package":{"ecosystem":"PyPI","name":"demo-pkg"},"versions":["1"]}]}`, i))
+	}
+	for i := range maxOpen + 5 {
+		many = append(many, fmt.Sprintf(`{"id":"Y-%d","affected":[{"package":{"ecosystem":"PyPI","name":"demo-pkg"}}]}`, i))
+	}
+	r := match(t, "demo-pkg", "1", many...)
+	if len(r.Vulnerabilities) != maxHits || r.LeftOut != 3 || len(r.Open) != maxOpen || r.Undecided != maxOpen+5 {
+		t.Errorf("%d vulnerabilities, %d left out, %d open, %d undecided", len(r.Vulnerabilities), r.LeftOut, len(r.Open), r.Undecided)
+	}
+}
+
 func TestMerge(t *testing.T) {
 	all := ranges(events("ECOSYSTEM", `{"introduced":"0"}`, `{"fixed":"2.0"}`))
 	score := func(f float64) *float64 { return &f }

@@ -29,7 +29,9 @@ func (vs versions) parse(text string) (pypi.Version, error) {
 	p, ok := vs[text]
 	if !ok {
 		p.version, p.err = pypi.ParseVersion(text)
-		vs[text] = p
+		if len(vs) < maxParsed {
+			vs[text] = p
+		}
 	}
 	return p.version, p.err
 }

@@ -81,6 +81,9 @@ func ParseRecord(data []byte) (Record, error) {
 	if !validID(r.ID) {
 		return r, fmt.Errorf("id %.40q is none", r.ID)
 	}
+	if len(r.Aliases) > maxAliases {
+		return r, fmt.Errorf("%d aliases, want at most %d", len(r.Aliases), maxAliases)
+	}
 	for _, a := range r.Affected {
 		for _, x := range a.Ranges {
 			if len(x.Events) > maxEvents {
@@ -146,6 +149,13 @@ func (r Record) short() string {
 		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
 	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// brief is the record without what takes room: its details become a summary, and
+// what it affects was evaluated already.
+func (r Record) brief() Record {
+	r.Summary, r.Details, r.Affected = r.short(), "", nil
+	return r
 }
 
 // specific is what sources of advisories put into database_specific.

@@ -58,6 +58,30 @@ func caution(s Status) int {
 	return slices.Index([]Status{NotAffected, Fixed, UnderInvestigation, Affected}, s)
 }
 
+// String names the packages that a statement is about.
+func (p product) String() string {
+	if len(p.parts) == 0 {
+		return p.purl.String()
+	}
+	var parts []string
+	for _, part := range p.parts {
+		parts = append(parts, part.String())
+	}
+	return strings.Join(parts, ", ") + " in " + p.purl.String()
+}
+
+// String is the package with its version, where it has one.
+func (i identity) String() string {
+	text := i.name
+	if i.version != "" {
+		text += " " + line(i.version)
+	}
+	if i.bound {
+		text += " (one of its files)"
+	}
+	return text
+}
+
 // contradictions adds to the problems what the document says in two ways at the
 // same time. Statements of different times are a history, in which the last counts.
 func (d *Document) contradictions() {
@@ -71,12 +95,12 @@ func (d *Document) contradictions() {
 	for _, s := range d.statements {
 		for _, p := range s.products {
 			for _, name := range s.names {
-				key := subject{strings.ToUpper(name), fmt.Sprint(p), s.Updated}
+				key := subject{strings.ToUpper(name), p.String(), s.Updated}
 				before, ok := said[key]
 				if ok && before != s.Status && !reported[key] {
 					reported[key] = true
-					d.Problems = append(d.Problems, fmt.Sprintf("VEX %s contradicts itself: %s in %s is %s and %s; the less favourable counts",
-						line(d.Name), name, p.purl.name, before, s.Status))
+					d.Problems = append(d.Problems, fmt.Sprintf("VEX %s contradicts itself: %s, on %s, is %s and %s; the less favourable counts",
+						line(d.Name), name, p, before, s.Status))
 				}
 				said[key] = s.Status
 			}

@@ -81,8 +81,8 @@ func TestContradiction(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"VEX vex.json contradicts itself: CVE-1 in demo-pkg is not_affected and affected; the less favourable counts",
-		"VEX vex.json contradicts itself: GHSA-1 in demo-pkg is not_affected and affected; the less favourable counts",
+		"VEX vex.json contradicts itself: CVE-1, on demo-pkg 1.0, is not_affected and affected; the less favourable counts",
+		"VEX vex.json contradicts itself: GHSA-1, on demo-pkg 1.0, is not_affected and affected; the less favourable counts",
 	}
 	if diff := cmp.Diff(want, d.Problems); diff != "" {
 		t.Error(diff)

@@ -52,8 +52,8 @@ func addVulnerabilities(ctx context.Context, where attest.Vulnerabilities, bom *
 		say(outcomeProperty, "not evaluated: no database")
 	case err != nil:
 		say(outcomeProperty, "not evaluated: %v", withoutPath(err))
-	case len(result.Open) > 0:
-		say(outcomeProperty, "evaluated, except for %d advisories", len(result.Open))
+	case result.Undecided > 0 || result.LeftOut > 0:
+		say(outcomeProperty, "evaluated, except for %d advisories that could not be decided and %d that are left out", result.Undecided, result.LeftOut)
 	default:
 		say(outcomeProperty, "evaluated")
 	}

@@ -104,7 +104,7 @@ func TestVulnerabilities(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for name, want := range map[string][]string{
-		outcomeProperty:                {"evaluated, except for 1 advisories"},
+		outcomeProperty:                {"evaluated, except for 1 advisories that could not be decided and 0 that are left out"},
 		outcomeProperty + ":undecided": {"PYSEC-2024-2 for lib: ranges of commits only, which are not evaluated"},
 		"pip-witness:osv:newest":       {"2024-05-03T00:00:00Z"},
 		"pip-witness:osv:advisories":   {"3"},
