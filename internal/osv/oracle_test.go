@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,9 +192,9 @@ for p in packages:
 json.dump(out, sys.stdout)
 `
 
-// TestPackaging compares with Python's packaging on every project of the
-// archive, at versions at which something changes and at some that are listed.
-func TestPackaging(t *testing.T) {
+// askPackaging evaluates an archive with Python's packaging.
+func askPackaging(t *testing.T, path string, packages []Package) map[string][]string {
+	t.Helper()
 	python := os.Getenv("PIP_WITNESS_ORACLE_PYTHON")
 	if python == "" {
 		python = "python3"
@@ -201,8 +202,6 @@ func TestPackaging(t *testing.T) {
 	if err := exec.Command(python, "-c", "import packaging.version").Run(); err != nil {
 		t.Skipf("%s cannot import packaging (set PIP_WITNESS_ORACLE_PYTHON to an interpreter that can): %v", python, err)
 	}
-	path := advisories(t)
-	packages := slices.Concat(old(), sample(t, path))
 	in, err := json.Marshal([]any{path, packages})
 	if err != nil {
 		t.Fatal(err)
@@ -213,11 +212,64 @@ func TestPackaging(t *testing.T) {
 	if err != nil {
 		t.Fatalf("oracle: %v", err)
 	}
-	var want map[string][]string
-	if err := json.Unmarshal(out, &want); err != nil {
+	var affected map[string][]string
+	if err := json.Unmarshal(out, &affected); err != nil {
 		t.Fatal(err)
 	}
+	return affected
+}
+
+// TestPackaging compares with Python's packaging on every project of the
+// archive, at versions at which something changes and at some that are listed.
+func TestPackaging(t *testing.T) {
+	path := advisories(t)
+	packages := slices.Concat(old(), sample(t, path))
+	want := askPackaging(t, path, packages)
 	t.Logf("%d versions of projects asked about, %d of them affected", len(packages), len(want))
+	if diff := cmp.Diff(want, records(t, open(t, path, ""), packages)); diff != "" {
+		t.Errorf("(-packaging +got):\n%.5000s", diff)
+	}
+}
+
+// TestPackagingInvented compares on advisories with events of every type at random
+// versions, in random order, with ranges of commits among them.
+func TestPackagingInvented(t *testing.T) {
+	pool := strings.Fields(`0.1.dev1 0.1a1 0.1 0.1.post1 0.2rc1 0.2 0.2.1 0.10 1.0b2 1 1.0.1 1.5 2.0.dev3 2.0 2.0.0.1 2.1 10.0 1!0.1`)
+	random := rand.New(rand.NewPCG(1, 2))
+	invent := func() string {
+		order := random.Perm(len(pool))
+		events := []string{}
+		for _, i := range order[:1+random.IntN(6)] {
+			kind := []string{"introduced", "introduced", "fixed", "last_affected"}[random.IntN(4)]
+			events = append(events, fmt.Sprintf(`{%q:%q}`, kind, pool[i]))
+		}
+		if random.IntN(2) == 0 {
+			events = append(events, `{"introduced":"0"}`)
+		}
+		for range random.IntN(4) - 1 {
+			events = append(events, fmt.Sprintf(`{"limit":%q}`, append(pool, "*")[random.IntN(len(pool)+1)]))
+		}
+		random.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		kind := []string{"ECOSYSTEM", "ECOSYSTEM", "SEMVER", "GIT"}[random.IntN(4)]
+		return fmt.Sprintf(`{"type":%q,"events":[%s]}`, kind, strings.Join(events, ","))
+	}
+	var texts []string
+	for i := range 500 {
+		listed := fmt.Sprintf(`,"versions":[%q,%q]`, pool[random.IntN(len(pool))]+".0", pool[random.IntN(len(pool))])
+		if random.IntN(3) > 0 {
+			listed = ""
+		}
+		texts = append(texts, advisory(fmt.Sprint("X-", i), ranges(invent(), invent())+listed))
+	}
+	path := put(t, archive(t, texts...))
+	var packages []Package
+	for _, version := range append(pool, "0", "0.dev0", "0.9", "1.0+local", "3", "2!0") {
+		packages = append(packages, Package{"demo-pkg", version})
+	}
+	want := askPackaging(t, path, packages)
+	if len(want) < len(pool) {
+		t.Fatalf("only %d versions are affected by anything", len(want))
+	}
 	if diff := cmp.Diff(want, records(t, open(t, path, ""), packages)); diff != "" {
 		t.Errorf("(-packaging +got):\n%.5000s", diff)
 	}

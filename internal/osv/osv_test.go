@@ -310,6 +310,24 @@ func TestLyingHeader(t *testing.T) {
 	}
 }
 
+// TestBomb has more bytes of advisories in it, by its own account, than are read of
+// any database: it is refused as a whole.
+func TestBomb(t *testing.T) {
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for i := range maxTotal/maxRecord + 1 {
+		if _, err := w.CreateRaw(&zip.FileHeader{Name: fmt.Sprint(i, ".json"), Method: zip.Store, UncompressedSize64: maxRecord}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), put(t, out.Bytes()), ""); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "more than 4096 MiB") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestDamaged(t *testing.T) {
 	whole := archive(t, advisory("X-1", `"versions":["1"]`))
 	for name, data := range map[string][]byte{"truncated": whole[:len(whole)-30], "empty": nil, "no zip": []byte("<html>")} {
