@@ -313,7 +313,10 @@ func Update(ctx context.Context, source io.Reader, size int64, path, cache strin
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Facts{}, fmt.Errorf("make the directory of the database: %w", err)
 	}
-	draft, err := os.CreateTemp(dir, "."+archiveName+".tmp*")
+	if err := removeDrafts(dir, time.Now().Add(-staleDraft)); err != nil {
+		return Facts{}, fmt.Errorf("remove what an update left: %w", err)
+	}
+	draft, err := os.CreateTemp(dir, draftPrefix+"*")
 	if err != nil {
 		return Facts{}, fmt.Errorf("write the database: %w", err)
 	}
@@ -344,6 +347,34 @@ func Update(ctx context.Context, source io.Reader, size int64, path, cache strin
 		return Facts{}, fmt.Errorf("%w: %d advisories of %s that can be read, %d that cannot", ErrDamaged, facts.Advisories, Ecosystem, facts.Unreadable)
 	}
 	return facts, publish(draft, path)
+}
+
+// draftPrefix is how a file begins that is not the database yet. One that was last
+// written to so long ago is of an update that was killed.
+const (
+	draftPrefix = "." + archiveName + ".tmp"
+	staleDraft  = 24 * time.Hour
+)
+
+// removeDrafts removes those that nobody wrote to since.
+func removeDrafts(dir string, since time.Time) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), draftPrefix) || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil || info.ModTime().After(since) {
+			continue // another update's, or gone by now
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // publish gives the draft its name, on the disk before anybody can see it.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -464,8 +465,21 @@ func TestUpdate(t *testing.T) {
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, old) {
 		t.Errorf("the old one is gone: %v", err)
 	}
+	// What a killed update left goes; what another one is writing stays.
+	stale, busy := filepath.Join(filepath.Dir(path), ".all.zip.tmp1"), filepath.Join(filepath.Dir(path), ".all.zip.tmp2")
+	for _, name := range []string{stale, busy} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if before := time.Now().Add(-25 * time.Hour); os.Chtimes(stale, before, before) != nil {
+		t.Fatal("the time of a file cannot be set")
+	}
 	if err := update(fresh, len(fresh)); err != nil {
 		t.Fatal(err)
+	}
+	if err := os.Remove(busy); err != nil {
+		t.Errorf("the other update's file is gone: %v", err)
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, fresh) {
 		t.Errorf("it was not replaced: %v", err)
