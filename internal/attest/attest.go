@@ -37,6 +37,23 @@ type Input struct {
 	// Popular are normalised names of projects that others may imitate; nil is the
 	// list that is shipped.
 	Popular []string
+	// Vulnerabilities is what installed packages are looked up in.
+	Vulnerabilities Vulnerabilities
+}
+
+// Vulnerabilities says where known vulnerabilities and opinions on them are.
+type Vulnerabilities struct {
+	// Database is the archive of an OSV database, outside; empty when there is none.
+	// Cache is a directory, outside, for its index; empty keeps none.
+	Database, Cache string
+	// VEX are OpenVEX documents of the user's.
+	VEX []Document
+}
+
+// Document is a file of the user's that was read before anything ran.
+type Document struct {
+	Name    string // without directories
+	Content []byte
 }
 
 // Layout maps paths inside the sandbox to paths outside.

@@ -106,6 +106,8 @@ type Request struct {
 	// Popular are normalised names of projects that others may imitate; nil is the
 	// list that is shipped.
 	Popular []string
+	// Vulnerabilities is what installed packages are looked up in.
+	Vulnerabilities attest.Vulnerabilities
 }
 
 // Progress is one line of what goes on.
@@ -603,6 +605,7 @@ func (c *run) attestInstall(ctx context.Context, recording *step.Recording) (*st
 		Step: StepInstall, Command: recording.Command, Started: recording.Started, Finished: recording.Finished,
 		Install: c.install, Before: c.before, After: c.installed, Layout: c.world.layout(), Builder: c.Builder, Environ: c.Environ,
 		TrustedRoot: c.TrustedRoot, Popular: c.Popular,
+		Vulnerabilities: c.Vulnerabilities,
 	}
 	return step.Attest(ctx, in, catalogue.Install(), c.subjects(recording.Command))
 }

@@ -51,6 +51,8 @@ type checkFlags struct {
 	offline      bool
 	trustedRoot  string
 	popular      string
+	osvDB        string
+	vex          []string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -90,6 +92,8 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.BoolVar(&f.offline, "offline", false, "ask for nothing that the installer does not ask for itself")
 	flags.StringVar(&f.trustedRoot, "trusted-root", "", "Sigstore trusted root `FILE` for attestations of the index")
 	flags.StringVar(&f.popular, "popular", "", "`FILE` of popular names that others are compared with")
+	flags.StringVar(&f.osvDB, "osv-db", "", "`DIR` of an OSV database (default: see db --help)")
+	flags.StringArrayVar(&f.vex, "vex", nil, "OpenVEX `FILE` about vulnerabilities; repeatable")
 	pipFlags(c, &f.pip)
 	return c
 }
@@ -180,6 +184,10 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	if err != nil {
 		return nil, nil, err
 	}
+	vulnerabilities, err := f.vulnerabilities()
+	if err != nil {
+		return nil, nil, err
+	}
 	// The built-in policy is compiled beside the installation.
 	compiled := make(chan error, 1)
 	go func() {
@@ -207,6 +215,7 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 		ImportEnvironments: environments(f.importEnv), Timeout: f.timeout, Linger: f.linger, CacheDir: cacheDir(), Keep: f.keep,
 		Builder: "pip-witness " + Version, Environ: os.Environ(), WorkDir: workDir, Private: private, Progress: progress.show,
 		Offline: f.offline, TrustedRoot: root, Popular: popular,
+		Vulnerabilities: vulnerabilities,
 	})
 	progress.end()
 	if err := errors.Join(err, <-compiled); err != nil {

@@ -52,7 +52,11 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 		return nil, err
 	}
 	b := newBuilder(in, env)
-	return encode(b.document())
+	bom := b.document()
+	if err := addVulnerabilities(ctx, in.Vulnerabilities, bom); err != nil {
+		return nil, err
+	}
+	return encode(bom)
 }
 
 // encode writes the document as JSON. The serial number is a version 8 UUID
