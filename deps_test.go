@@ -72,8 +72,9 @@ func boundaries() []boundary {
 		},
 		{
 			pkg: "verify", may: []string{"attestation", "evidence", "policy", "rules"},
-			outside: slices.Concat(engine, signing), never: []string{"net/http", "os/exec"},
-			why: "verify runs anywhere and executes nothing: it judges signed bytes with no code that made them",
+			outside: slices.Concat(engine, signing, []string{"github.com/package-url"}), never: []string{"net/http", "os/exec"},
+			why: "verify runs anywhere and executes nothing: it judges signed bytes with no code that made them; " +
+				"its summaries name packages by package URL",
 		},
 		{
 			pkg: "internal/pypi", may: []string{"evidence", "internal/attest"}, outside: []string{"github.com/aquasecurity"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -270,9 +271,10 @@ func environments(name string) []string {
 	return []string{name}
 }
 
-// grant is what a check signs: a statement a step, and the built-in policy.
+// grant is what a check signs: a statement a step, the provenance, the summaries
+// of their subjects, and the built-in policy.
 func (f checkFlags) grant() seal.Grant {
-	g := seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 2}
+	g := seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 3, Summaries: true}
 	if f.policy == "" {
 		g.PayloadTypes = append(g.PayloadTypes, attestation.PolicyPayloadType)
 		g.Signatures++
@@ -283,8 +285,9 @@ func (f checkFlags) grant() seal.Grant {
 // judgement reads the policy and the public keys before anything runs, so that a
 // bad one fails at once.
 func (f checkFlags) judgement() (check.Judgement, error) {
-	j := check.Judgement{Compress: f.compress}
+	j := check.Judgement{Compress: f.compress, Version: Version, PolicyURI: policyURI(f.policy)}
 	if f.policy == "" {
+		j.PolicyURI = check.BuiltinPolicyURI
 		return j, nil
 	}
 	if len(f.publicKeys) == 0 {
@@ -300,6 +303,10 @@ func (f checkFlags) judgement() (check.Judgement, error) {
 	j.PolicyKeys, err = loadPublicKeys(f.publicKeys)
 	return j, err
 }
+
+// policyURI names a policy file in verification summaries, without its directory:
+// that is nobody else's business.
+func policyURI(path string) string { return "file:" + url.PathEscape(filepath.Base(path)) }
 
 func readPolicy(path string) ([]byte, error) {
 	data, err := store.ReadFile(path)

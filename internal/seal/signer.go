@@ -34,7 +34,8 @@ import (
 //	                                  supervisor dies in another way
 //
 // What the supervisor can be made to have signed is bounded by the grant: so many
-// messages of these payload types, and nothing after the run.
+// messages of these payload types, one verification summary for each subject of a
+// statement that was signed before, and nothing after the run.
 
 // signerName is argument zero of the re-executed binary.
 const signerName = "pip-witness: sign"
@@ -59,6 +60,10 @@ type Grant struct {
 	// PayloadTypes are the DSSE payload types, Signatures the number of messages.
 	PayloadTypes []string `json:"payloadTypes"`
 	Signatures   int      `json:"signatures"`
+	// Summaries lets one verification summary be signed, besides these, for each
+	// subject of the statements that were signed before it: nobody knows at the start
+	// of a run how many distribution files it will be about.
+	Summaries bool `json:"summaries,omitempty"`
 }
 
 // Main takes the part of the signer when this process was re-executed as one, and
@@ -267,12 +272,13 @@ func introduce(socket *os.File, a introduction) int {
 // serve signs until the grant is used up or the supervisor is gone. A refusal
 // counts as well: there is no guessing.
 func serve(socket *os.File, grant Grant, key *PrivateKey) int {
-	for left := grant.Signatures; ; left-- {
+	ledger := ledger{grant: grant, left: grant.Signatures, subjects: map[string]bool{}}
+	for {
 		message, err := readMessage(socket)
 		if err != nil {
 			return 0
 		}
-		answer, err := grant.sign(key, message, left)
+		answer, err := ledger.sign(key, message)
 		if err != nil {
 			answer = append([]byte{answerRefusal}, err.Error()...)
 		} else {
@@ -284,36 +290,89 @@ func serve(socket *os.File, grant Grant, key *PrivateKey) int {
 	}
 }
 
-func (g Grant) sign(key *PrivateKey, message []byte, left int) ([]byte, error) {
-	if left <= 0 {
-		return nil, fmt.Errorf("all %d signatures of this run were made", g.Signatures)
+// ledger is what is left of a grant.
+type ledger struct {
+	grant Grant
+	left  int
+	// subjects are the SHA-256 digests of subjects of signed statements that no
+	// summary was signed for.
+	subjects map[string]bool
+}
+
+func (l *ledger) sign(key *PrivateKey, message []byte) ([]byte, error) {
+	payloadType, payload, err := readDSSE(message)
+	if err == nil && !slices.Contains(l.grant.PayloadTypes, payloadType) {
+		err = fmt.Errorf("payload type %q: this run signs %q", payloadType, l.grant.PayloadTypes)
 	}
-	payloadType, err := payloadTypeOf(message)
+	statement := err == nil && payloadType == attestation.PayloadType && l.grant.Summaries
+	if statement && l.summary(payload) {
+		return key.Sign(context.Background(), message) // of a process that has nothing else to do
+	}
+	if l.left--; l.left < 0 {
+		return nil, fmt.Errorf("all %d signatures of this run were made", l.grant.Signatures)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(g.PayloadTypes, payloadType) {
-		return nil, fmt.Errorf("payload type %q: this run signs %q", payloadType, g.PayloadTypes)
+	if statement {
+		l.remember(payload)
 	}
-	return key.Sign(context.Background(), message) // of a process that has nothing else to do
+	return key.Sign(context.Background(), message)
 }
 
-// payloadTypeOf reads a message that DSSE makes: "DSSEv1", the length of the type,
+// maxSummary bounds a summary, in bytes: it names one file and some steps.
+const maxSummary = 256 << 10 // 256 KiB
+
+// summary reports whether a statement is the first verification summary of one
+// subject that a summary may be about, and takes it off the list. The statement
+// is read as verifiers read it, so it has no second meaning.
+func (l *ledger) summary(payload []byte) bool {
+	if len(payload) > maxSummary {
+		return false
+	}
+	s, err := attestation.ParseStatement(payload)
+	if err != nil || s.PredicateType != attestation.TypeVerdict || len(s.Subject) != 1 {
+		return false
+	}
+	digest := s.Subject[0].Digest["sha256"]
+	if len(s.Subject[0].Digest) != 1 || !l.subjects[digest] {
+		return false
+	}
+	l.subjects[digest] = false
+	return true
+}
+
+// remember notes the subjects of a statement, each once in a run. A statement
+// that cannot be read gives none, and so no summaries.
+func (l *ledger) remember(payload []byte) {
+	head, err := attestation.ReadHead(payload)
+	if err != nil || head.PredicateType == attestation.TypeVerdict {
+		return
+	}
+	for _, s := range head.Subject {
+		digest := s.Digest["sha256"]
+		if _, known := l.subjects[digest]; digest != "" && !known && len(l.subjects) < attestation.MaxSummaries {
+			l.subjects[digest] = true
+		}
+	}
+}
+
+// readDSSE reads a message that DSSE makes: "DSSEv1", the length of the type,
 // the type, the length of the payload, the payload, separated by spaces. Both
 // lengths have to be exact, so that a message has one reading only.
-func payloadTypeOf(message []byte) (string, error) {
+func readDSSE(message []byte) (payloadType string, payload []byte, err error) {
 	rest, ok := bytes.CutPrefix(message, []byte("DSSEv1 "))
 	if !ok {
-		return "", errors.New("not a DSSE message")
+		return "", nil, errors.New("not a DSSE message")
 	}
-	payloadType, rest, err := cutCounted(rest)
+	kind, rest, err := cutCounted(rest)
 	if err != nil || len(rest) == 0 || rest[0] != ' ' {
-		return "", errors.New("not a DSSE message: payload type")
+		return "", nil, errors.New("not a DSSE message: payload type")
 	}
-	if _, rest, err = cutCounted(rest[1:]); err != nil || len(rest) != 0 {
-		return "", errors.New("not a DSSE message: payload")
+	if payload, rest, err = cutCounted(rest[1:]); err != nil || len(rest) != 0 {
+		return "", nil, errors.New("not a DSSE message: payload")
 	}
-	return string(payloadType), nil
+	return string(kind), payload, nil
 }
 
 // cutCounted cuts a decimal length, a space and so many bytes off text.
