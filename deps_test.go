@@ -142,6 +142,10 @@ func boundaries() []boundary {
 				"holds one, and nothing else",
 		},
 		{
+			pkg: "internal/timestamp", may: []string{"attestation"}, outside: none(), never: []string{"os/exec"},
+			why: "timestamp asks an authority over the network; it holds no key and knows nothing of what was signed",
+		},
+		{
 			pkg: "internal/store", may: []string{"attestation", "evidence"},
 			outside: []string{"github.com/klauspost/compress", "golang.org/x/sys"},
 			never:   []string{"net", "os/exec"},

@@ -17,7 +17,9 @@ func summaryContext() verify.SummaryContext {
 }
 
 func TestSummaries(t *testing.T) {
-	file := func(name, digest string) policy.File { return policy.File{Filename: name, SHA256: strings.Repeat(digest, 64)} }
+	file := func(name, digest string) policy.File {
+		return policy.File{Filename: name, SHA256: strings.Repeat(digest, 64)}
+	}
 	result := policy.Result{
 		Policy: policy.Summary{SHA256: "p"},
 		Steps:  []policy.StepResult{{Name: "pip-install", Collection: "c1"}, {Name: "pip-import"}},

@@ -30,7 +30,6 @@ type checkFlags struct {
 	python       string
 	policy       string
 	publicKeys   []string
-	key          string
 	evidence     string
 	format       string
 	outputs      []string
@@ -46,6 +45,7 @@ type checkFlags struct {
 	quiet        bool
 	verbose      bool
 	pip          interpreter.Flags
+	keyFlags
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -68,7 +68,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.python, "python", interpreter.DefaultPython, "interpreter `PATH` to install for and import with")
 	flags.StringVar(&f.policy, "policy", "", "signed policy `FILE` to judge by (default: the built-in one)")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy")
-	flags.StringVar(&f.key, "key", "", "private key `FILE` to sign with (default: made for this run)")
+	f.keyFlags.register(flags, "private key `FILE` to sign with (default: made for this run)")
 	flags.StringVar(&f.evidence, "evidence", "", "new `DIR` for the evidence (default: below the state directory)")
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
@@ -119,7 +119,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 		return err
 	}
 	// It reads the key while the rest is looked at.
-	signer, err := seal.Start(f.grant())
+	signer, err := f.start(s, f.grant())
 	if err != nil {
 		return err
 	}
@@ -135,8 +135,8 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 		outcome.Result, outcome.Ephemeral, outcome.Advice = distrusted, false, "nothing was installed; "+policyAdvice(distrusted)
 		return finish(s, outcome, f.format, f.verbose, outputs)
 	}
-	if judgement.Key, err = signer.Wait(); err != nil {
-		return badInput(err)
+	if judgement.Key, err = f.wait(signer); err != nil {
+		return err
 	}
 	directory, err := f.directory(args, started)
 	if err != nil {
@@ -180,13 +180,9 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
 		compiled <- err
 	}()
-	var private []string
-	if f.key != "" {
-		key, err := filepath.Abs(f.key)
-		if err != nil {
-			return nil, nil, fmt.Errorf("find the key: %w", err)
-		}
-		private = append(private, key)
+	private, err := f.private()
+	if err != nil {
+		return nil, nil, err
 	}
 	progress := newProgress(s.err, f.quiet)
 	observation, err := check.Observe(ctx, check.Request{
@@ -247,6 +243,9 @@ func (f checkFlags) validate() error {
 	if err := oneOf("import-env", f.importEnv, "plain", "ci", "both"); err != nil {
 		return err
 	}
+	if err := f.keyFlags.validate(); err != nil {
+		return err
+	}
 	if f.timeout <= 0 || f.linger < 0 {
 		return usage("give a duration such as 5m", "--timeout has to be more than 0, --linger at least 0")
 	}
@@ -274,7 +273,7 @@ func environments(name string) []string {
 // grant is what a check signs: a statement a step, the provenance, the summaries
 // of their subjects, and the built-in policy.
 func (f checkFlags) grant() seal.Grant {
-	g := seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 3, Summaries: true}
+	g := seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: 3, Summaries: true}
 	if f.policy == "" {
 		g.PayloadTypes = append(g.PayloadTypes, attestation.PolicyPayloadType)
 		g.Signatures++

@@ -35,7 +35,7 @@ type verifyFlags struct {
 	timeout       time.Duration
 	verbose       bool
 	vsa           string
-	key           string
+	keyFlags
 }
 
 func newVerify(s streams) *cobra.Command {
@@ -67,7 +67,7 @@ only that the evidence agrees with itself, so the verdict is untrusted unless
 	flags.DurationVar(&f.timeout, "eval-timeout", 30*time.Second, "time `LIMIT` for each rule module")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
 	flags.StringVar(&f.vsa, "vsa", "", "write signed verification summaries into `DIR`; needs --key")
-	flags.StringVar(&f.key, "key", "", "private key `FILE` to sign the summaries with")
+	f.keyFlags.register(flags, "private key `FILE` to sign the summaries with")
 	return c
 }
 
@@ -80,6 +80,9 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 	}
 	if (f.vsa == "") != (f.key == "") {
 		return usage("give both: --vsa DIR --key FILE", "--vsa and --key belong together")
+	}
+	if err := f.validate(); err != nil {
+		return err
 	}
 	outputs, err := parseOutputs(f.outputs)
 	if err != nil {
@@ -114,7 +117,7 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 		return err
 	}
 	if f.vsa != "" {
-		if err := f.summarize(c.Context(), result, request.Now); err != nil {
+		if err := f.summarize(c.Context(), s, result, request.Now); err != nil {
 			return err
 		}
 	}
@@ -123,7 +126,7 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 
 // summarize writes the verification summaries. The key is read by a process that
 // signs exactly so many messages, after the evidence, which is hostile, was read.
-func (f verifyFlags) summarize(ctx context.Context, result *policy.Result, at time.Time) error {
+func (f verifyFlags) summarize(ctx context.Context, s streams, result *policy.Result, at time.Time) error {
 	about := verify.SummaryContext{Version: Version, PolicyURI: policyURI(store.PolicyFile), TimeVerified: at}
 	if f.policy != "" {
 		about.PolicyURI = policyURI(f.policy)
@@ -132,14 +135,14 @@ func (f verifyFlags) summarize(ctx context.Context, result *policy.Result, at ti
 	if err != nil {
 		return err
 	}
-	starting, err := seal.Start(seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: len(summaries)})
+	starting, err := f.start(s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: len(summaries)})
 	if err != nil {
 		return err
 	}
 	defer starting.Close()
-	signer, err := starting.Wait()
+	signer, err := f.wait(starting)
 	if err != nil {
-		return badInput(err)
+		return err
 	}
 	return check.WriteSummaries(ctx, summaries, f.vsa, false, signer)
 }

@@ -57,6 +57,10 @@ type Key interface {
 type Grant struct {
 	// KeyFile is the private key; empty makes one that is never written anywhere.
 	KeyFile string `json:"keyFile"`
+	// Password opens an encrypted key; PasswordFile holds it, and then this process
+	// never does. Neither is needed for a plain key.
+	Password     []byte `json:"password,omitempty"`
+	PasswordFile string `json:"passwordFile,omitempty"`
 	// PayloadTypes are the DSSE payload types, Signatures the number of messages.
 	PayloadTypes []string `json:"payloadTypes"`
 	Signatures   int      `json:"signatures"`
@@ -87,6 +91,9 @@ type Starting struct {
 	command *exec.Cmd
 	socket  *os.File
 	close   sync.Once
+	// Prompt asks for the password of a key that turned out to be encrypted; nil, or
+	// an error that matches [ErrPasswordNeeded], leaves that an error.
+	Prompt func() ([]byte, error)
 }
 
 // Start starts a signing process and does not wait for it, so that it gets ready
@@ -139,16 +146,21 @@ func (s *Starting) Close() {
 // Wait waits until the process has its key. Its error says what is wrong with the
 // key file, as [LoadPrivateKey] does, and matches the same causes.
 func (s *Starting) Wait() (*Signer, error) {
-	text, err := readMessage(s.socket)
-	if err != nil {
-		return nil, fmt.Errorf("start signer: it ended early: %w", err)
+	a, err := s.introduced()
+	if err == nil && a.NeedsPassword && s.Prompt != nil {
+		var password []byte
+		if password, err = s.Prompt(); err != nil {
+			return nil, err
+		}
+		if err = writeMessage(s.socket, password); err == nil {
+			a, err = s.introduced()
+		}
 	}
-	var a introduction
-	if err := json.Unmarshal(text, &a); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("start signer: %w", err)
 	}
 	if a.Error != "" {
-		return nil, &keyError{a.Error, a.Errno}
+		return nil, &keyError{a.Error, a.cause()}
 	}
 	public, err := attestation.ParsePublicKey(a.PublicKey)
 	if err != nil {
@@ -157,27 +169,54 @@ func (s *Starting) Wait() (*Signer, error) {
 	return &Signer{public: public, process: s}, nil
 }
 
-// introduction is the first message of a signer.
-type introduction struct {
-	PublicKey []byte        `json:"publicKey,omitempty"` // PEM
-	Error     string        `json:"error,omitempty"`
-	Errno     syscall.Errno `json:"errno,omitempty"`
+func (s *Starting) introduced() (introduction, error) {
+	var a introduction
+	text, err := readMessage(s.socket)
+	if err != nil {
+		return a, fmt.Errorf("it ended early: %w", err)
+	}
+	return a, json.Unmarshal(text, &a)
 }
 
-// keyError is an error of the signing process, with its cause in the kernel.
+// introduction is the first message of a signer, and the second one when the
+// first said that it needs a password.
+type introduction struct {
+	PublicKey     []byte        `json:"publicKey,omitempty"` // PEM
+	Error         string        `json:"error,omitempty"`
+	Errno         syscall.Errno `json:"errno,omitempty"`
+	NeedsPassword bool          `json:"needsPassword,omitempty"`
+	WrongPassword bool          `json:"wrongPassword,omitempty"`
+}
+
+// introduceError is what a signer says of a key that it could not read.
+func introduceError(err error) introduction {
+	a := introduction{Error: err.Error(), NeedsPassword: errors.Is(err, ErrPasswordNeeded), WrongPassword: errors.Is(err, ErrWrongPassword)}
+	errors.As(err, &a.Errno)
+	return a
+}
+
+// cause is what a caller may branch on.
+func (a introduction) cause() error {
+	switch {
+	case a.NeedsPassword:
+		return ErrPasswordNeeded
+	case a.WrongPassword:
+		return ErrWrongPassword
+	case a.Errno != 0:
+		return a.Errno
+	}
+	return nil
+}
+
+// keyError is an error of the signing process, with its cause.
 type keyError struct {
 	text  string
-	errno syscall.Errno
+	cause error
 }
 
 func (e *keyError) Error() string { return e.text }
 
-func (e *keyError) Unwrap() error {
-	if e.errno == 0 {
-		return nil
-	}
-	return e.errno
-}
+func (e *keyError) Unwrap() error { return e.cause }
 
 // KeyID is the key id of the public key.
 func (s *Signer) KeyID() string { return s.public.KeyID() }
@@ -234,10 +273,17 @@ func signerMain() int {
 		return 1
 	}
 	key, err := grant.key()
+	if errors.Is(err, ErrPasswordNeeded) {
+		if code := introduce(socket, introduceError(err)); code != 0 {
+			return code
+		}
+		if grant.Password, err = readMessage(socket); err != nil {
+			return 1 // nobody answered
+		}
+		key, err = grant.key()
+	}
 	if err != nil {
-		a := introduction{Error: err.Error()}
-		errors.As(err, &a.Errno)
-		return introduce(socket, a)
+		return introduce(socket, introduceError(err))
 	}
 	if code := introduce(socket, introduction{PublicKey: key.Public().PEM()}); code != 0 {
 		return code
@@ -258,7 +304,14 @@ func (g Grant) key() (*PrivateKey, error) {
 	if g.KeyFile == "" {
 		return Ephemeral()
 	}
-	return LoadPrivateKey(g.KeyFile)
+	password := g.Password
+	if g.PasswordFile != "" {
+		var err error
+		if password, err = ReadPassword(g.PasswordFile); err != nil {
+			return nil, err
+		}
+	}
+	return LoadPrivateKey(g.KeyFile, password)
 }
 
 func introduce(socket *os.File, a introduction) int {

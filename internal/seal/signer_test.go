@@ -228,7 +228,7 @@ func TestSignerOfBadKey(t *testing.T) {
 			}
 			defer starting.Close()
 			_, got := starting.Wait()
-			_, want := LoadPrivateKey(path)
+			_, want := LoadPrivateKey(path, nil)
 			if got == nil || got.Error() != want.Error() || errors.Is(got, fs.ErrNotExist) != errors.Is(want, fs.ErrNotExist) {
 				t.Errorf("error %v, want %v", got, want)
 			}

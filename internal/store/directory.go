@@ -16,7 +16,7 @@ const (
 	SBOMFile        = "sbom.cdx.json"
 	SLSAFile        = "slsa.json"
 	ProvenanceFile  = "provenance.json" // the content of slsa.json, signed as a statement of its own
-	SummaryDir      = "vsa" // verification summaries, one for each distribution file
+	SummaryDir      = "vsa"             // verification summaries, one for each distribution file
 	PolicyFile      = "policy.json"
 	PolicyKeyFile   = "policy.pub"
 	FunctionaryFile = "functionary.pub"
