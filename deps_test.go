@@ -182,6 +182,10 @@ func boundaries() []boundary {
 				"of x/sys it needs the numbers that records of system calls hold",
 		},
 		{
+			pkg: "internal/testca", outside: []string{"github.com/digitorus"}, never: []string{"os/exec"},
+			why: "testca makes certificates and time stamps for tests, with a library that the product does not use",
+		},
+		{
 			pkg: "bench", may: []string{"**", "internal/testpkg"},
 			why: "benchmarks measure everything",
 		},
@@ -271,7 +275,7 @@ func (b boundary) refuses(imported string) string {
 	switch {
 	case own(imported):
 		name := relative(imported)
-		test := name == "internal/testpkg" && !slices.Contains(b.may, name)
+		test := (name == "internal/testpkg" || name == "internal/testca") && !slices.Contains(b.may, name)
 		if test || !slices.ContainsFunc(b.may, func(pattern string) bool { return matches(pattern, name) }) {
 			return "which is beyond its boundary"
 		}

@@ -108,7 +108,8 @@ type Accepted struct {
 	Certificate *x509.Certificate
 	Roots       []string
 	// Stamp is the earliest trusted time of the signature; its Time is zero when
-	// there is none, and Doubts say why tokens that are there are not trusted.
+	// there is none, and Doubts say why tokens that are there are not trusted, and of
+	// the first signature also why others of the envelope are not accepted.
 	Stamp  Stamp
 	Doubts []string
 }
@@ -146,6 +147,9 @@ func (e Envelope) Accept(t Trust) ([]Accepted, error) {
 		}
 	}
 	if len(all) > 0 {
+		for _, f := range failures {
+			all[0].Doubts = append(all[0].Doubts, f.Error())
+		}
 		return all, nil
 	}
 	if len(failures) > 0 {

@@ -125,11 +125,19 @@ type tstInfo struct {
 	MessageImprint messageImprint
 	Serial         *big.Int
 	Time           time.Time     `asn1:"generalized"`
-	Accuracy       asn1.RawValue `asn1:"optional,tag:16"`
+	Accuracy       accuracy      `asn1:"optional"`
 	Ordering       bool          `asn1:"optional"`
 	Nonce          *big.Int      `asn1:"optional"`
 	TSA            asn1.RawValue `asn1:"optional,explicit,tag:0"`
 	Extensions     asn1.RawValue `asn1:"optional,tag:1"`
+}
+
+// accuracy is how far the time may be off. It is not used: what is decided by a
+// time stamp is decided in minutes.
+type accuracy struct {
+	Seconds      int `asn1:"optional"`
+	Milliseconds int `asn1:"optional,tag:0"`
+	Microseconds int `asn1:"optional,tag:1"`
 }
 
 type messageImprint struct {
@@ -406,7 +414,7 @@ func stampsOnly(c *x509.Certificate) error {
 type timestampResponse struct {
 	Status struct {
 		Status  int
-		Text    []string       `asn1:"optional,utf8"`
+		Text    []string       `asn1:"optional"`
 		Failure asn1.BitString `asn1:"optional"`
 	}
 	Token asn1.RawValue `asn1:"optional"`

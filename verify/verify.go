@@ -251,6 +251,7 @@ type rejection struct {
 }
 
 func (v *verifier) reject(check policy.CheckName, doc, step, reason string) {
+	reason = strings.ReplaceAll(reason, "\n", "; ") // of joined errors: it is one sentence in a report
 	v.rejected = append(v.rejected, rejection{check, fmt.Sprintf("%s: %s", doc, reason), step})
 }
 
@@ -363,28 +364,27 @@ func (v *verifier) openExternal(doc string, s attestation.Statement, signers []a
 }
 
 // signedBy returns the signature of the first functionary that made one. The error
-// says, of the first signature, why it is none of them.
+// says who signed instead, and of certificates why they do not fit.
 func signedBy(functionaries []policy.Functionary, signers []attestation.Accepted) (attestation.Accepted, error) {
-	var why error
+	var why []error
 	for _, f := range functionaries {
-		for i, s := range signers {
+		for _, s := range signers {
 			err := f.Fits(s)
 			if err == nil {
 				return s, nil
 			}
-			if i == 0 && f.Type == policy.FunctionaryRoot && s.Certificate != nil {
-				why = errors.Join(why, err)
+			if f.Type == policy.FunctionaryRoot && s.Certificate != nil {
+				why = append(why, fmt.Errorf("certificate of %q: %w", s.Certificate.Subject, err))
 			}
 		}
 	}
-	by := "key " + signers[0].KeyID()
-	if c := signers[0].Certificate; c != nil {
-		by = fmt.Sprintf("the certificate of %q", c.Subject)
+	for _, doubt := range signers[0].Doubts {
+		why = append(why, errors.New(doubt))
 	}
-	if why != nil {
-		return attestation.Accepted{}, fmt.Errorf("signed by %s: %w", by, why)
+	if len(why) > 0 {
+		return attestation.Accepted{}, fmt.Errorf("signed by key %s: %w", signers[0].KeyID(), errors.Join(why...))
 	}
-	return attestation.Accepted{}, fmt.Errorf("signed by %s", by)
+	return attestation.Accepted{}, fmt.Errorf("signed by key %s", signers[0].KeyID())
 }
 
 // finish joins the steps into the verdict and sorts.
