@@ -28,7 +28,7 @@ const pbkdf2Iterations = 600_000
 // Bounds of what a key file may ask for; the derivation would otherwise take as
 // long, and as much memory, as somebody likes.
 const (
-	maxIterations   = 10_000_000
+	maxIterations   = 5_000_000
 	maxScryptMemory = 256 << 20 // 256 MiB
 	maxScryptLanes  = 16
 )
