@@ -57,7 +57,7 @@ func newCheck(s streams) *cobra.Command {
 system call that matters recorded, and judge the signed record by a policy.
 
 Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
-4 not trusted, 5 internal error, 130 interrupted.`,
+4 not trusted, 5 internal error, 130 interrupted. Flags about keys: ` + "`run --help`" + `.`,
 		Example: `  pip-witness check requests
   pip-witness check 'flask>=3' ./dist/mine-1.0-py3-none-any.whl --key key.pem --evidence evidence/`,
 		RunE: func(c *cobra.Command, args []string) error { return runCheck(c, s, f, args) },
@@ -69,6 +69,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.policy, "policy", "", "signed policy `FILE` to judge by (default: the built-in one)")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy")
 	f.keyFlags.register(flags, "private key `FILE` to sign with (default: made for this run)")
+	f.keyFlags.hide(flags) // one screen of help
 	flags.StringVar(&f.evidence, "evidence", "", "new `DIR` for the evidence (default: below the state directory)")
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")

@@ -80,6 +80,13 @@ func (f *keyFlags) register(flags *pflag.FlagSet, about string) {
 	flags.StringVar(&f.timestampURL, "timestamp-url", "", "have signatures time-stamped by the authority at `URL` (RFC 3161)")
 }
 
+// hide leaves the flags besides --key out of a help text.
+func (f *keyFlags) hide(flags *pflag.FlagSet) {
+	for _, name := range []string{"password-env", "password-file", "certificate", "intermediates", "timestamp-url"} {
+		flags.Lookup(name).Hidden = true
+	}
+}
+
 func (f keyFlags) validate() error {
 	if err := f.password.validate(); err != nil {
 		return err

@@ -85,7 +85,7 @@ indicator data, and put the functionaries' keys where the source says "...".`,
 			if options.Roots, err = loadRoots("--root", roots); err != nil {
 				return err
 			}
-			if options.TimestampAuthorities, err = loadRoots("--timestamp-authority", authorities); err != nil {
+			if options.TimestampAuthorities, err = loadRoots("--tsa", authorities); err != nil {
 				return err
 			}
 			if options.Expires, err = parseDate(expires); err != nil {
@@ -117,8 +117,8 @@ indicator data, and put the functionaries' keys where the source says "...".`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVar(&functionaries, "functionary", nil, "public key `FILE` of who may sign evidence; repeatable")
-	flags.StringArrayVar(&roots, "root", nil, "certificate authority of functionaries, `ID=FILE`: root first, then intermediates; repeatable")
-	flags.StringArrayVar(&authorities, "timestamp-authority", nil, "trusted time-stamp authority, `ID=FILE` in the same way; repeatable")
+	flags.StringArrayVar(&roots, "root", nil, "authority of certificates, `ID=FILE`, its root first; repeatable")
+	flags.StringArrayVar(&authorities, "tsa", nil, "authority of time stamps, `ID=FILE`, in that way; repeatable")
 	flags.StringVar(&expires, "expires", "", "last `DATE` of validity, 2027-12-31 (default: the source's, else one year)")
 	flags.StringVar(&indicators, "indicators", "", "further indicators, a YAML `FILE`")
 	flags.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
