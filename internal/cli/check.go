@@ -120,7 +120,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 		return err
 	}
 	// It reads the key while the rest is looked at.
-	signer, err := f.start(s, f.grant())
+	signer, err := f.start(ctx, s, f.grant())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -107,7 +108,7 @@ func (f keyFlags) validate() error {
 }
 
 // start starts the process that holds the key, with what else the grant allows.
-func (f keyFlags) start(s streams, grant seal.Grant) (*seal.Starting, error) {
+func (f keyFlags) start(ctx context.Context, s streams, grant seal.Grant) (*seal.Starting, error) {
 	grant.KeyFile, grant.PasswordFile = f.key, f.password.file
 	var err error
 	if grant.Password, err = f.password.fromEnv(); err != nil {
@@ -118,20 +119,40 @@ func (f keyFlags) start(s streams, grant seal.Grant) (*seal.Starting, error) {
 		return nil, err
 	}
 	if in, ok := s.in.(*os.File); ok && !f.password.given() && term.IsTerminal(int(in.Fd())) {
-		starting.Prompt = func() ([]byte, error) { return prompt(s, in, f.key) }
+		starting.Prompt = func() ([]byte, error) { return prompt(ctx, s, in, f.key) }
 	}
 	return starting, nil
 }
 
-// prompt asks for a password on a terminal.
-func prompt(s streams, terminal *os.File, key string) ([]byte, error) {
-	fmt.Fprintf(s.err, "password of %s: ", key)
-	password, err := term.ReadPassword(int(terminal.Fd()))
-	fmt.Fprintln(s.err)
+// prompt asks for a password on a terminal. An interrupt ends it and leaves the
+// terminal as it was.
+func prompt(ctx context.Context, s streams, terminal *os.File, key string) ([]byte, error) {
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return nil, fmt.Errorf("read the password: %w", err)
 	}
-	return password, nil
+	fmt.Fprintf(s.err, "password of %s: ", key)
+	type answer struct {
+		password []byte
+		err      error
+	}
+	typed := make(chan answer, 1)
+	go func() {
+		password, err := term.ReadPassword(fd)
+		typed <- answer{password, err}
+	}()
+	var a answer
+	select {
+	case a = <-typed:
+	case <-ctx.Done():
+		a.err = errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	}
+	fmt.Fprintln(s.err)
+	if a.err != nil {
+		return nil, fmt.Errorf("read the password: %w", a.err)
+	}
+	return a.password, nil
 }
 
 // wait waits for the key and puts beside it what the flags say.

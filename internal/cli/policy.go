@@ -207,7 +207,7 @@ func newPolicySign(s streams) *cobra.Command {
 			if err := f.validate(); err != nil {
 				return err
 			}
-			starting, err := f.start(s, seal.Grant{PayloadTypes: []string{attestation.PolicyPayloadType}, Signatures: 1})
+			starting, err := f.start(c.Context(), s, seal.Grant{PayloadTypes: []string{attestation.PolicyPayloadType}, Signatures: 1})
 			if err != nil {
 				return err
 			}

@@ -77,7 +77,7 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err := f.validate(); err != nil {
 		return err
 	}
-	starting, err := f.start(s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: 1})
+	starting, err := f.start(ctx, s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: 1})
 	if err != nil {
 		return err
 	}

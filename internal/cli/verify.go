@@ -135,7 +135,7 @@ func (f verifyFlags) summarize(ctx context.Context, s streams, result *policy.Re
 	if err != nil {
 		return err
 	}
-	starting, err := f.start(s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: len(summaries)})
+	starting, err := f.start(ctx, s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: len(summaries)})
 	if err != nil {
 		return err
 	}
