@@ -135,6 +135,10 @@ func (f verifyFlags) summarize(ctx context.Context, s streams, result *policy.Re
 	if err != nil {
 		return err
 	}
+	if len(summaries) == 0 {
+		fmt.Fprintf(s.err, "pip-witness: no summary was written: no accepted evidence names a distribution file\n")
+		return nil
+	}
 	starting, err := f.start(ctx, s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: len(summaries)})
 	if err != nil {
 		return err
