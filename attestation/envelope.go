@@ -13,6 +13,9 @@ import (
 // maxSignatures is the most signatures that are looked at in one envelope.
 const maxSignatures = 64
 
+// maxTimestamps is the most time stamps that one signature may have.
+const maxTimestamps = 8
+
 // Envelope is a DSSE envelope. Source: DSSE v1.0.2.
 type Envelope struct {
 	// Payload is the signed document; standard base64 in JSON.
@@ -50,6 +53,13 @@ type Signer interface {
 	KeyID() string
 	// Sign returns the signature over message.
 	Sign(ctx context.Context, message []byte) ([]byte, error)
+}
+
+// Endorser is a [Signer] that adds to its signatures: a certificate, signed times.
+type Endorser interface {
+	Signer
+	// Endorse adds to a signature that Sign made.
+	Endorse(ctx context.Context, s *Signature) error
 }
 
 // Verifier checks signatures of one key.
@@ -94,7 +104,13 @@ func Sign(ctx context.Context, payloadType string, payload []byte, signers ...Si
 		if err != nil {
 			return e, fmt.Errorf("sign %q with key %s: %w", payloadType, s.KeyID(), err)
 		}
-		e.Signatures = append(e.Signatures, Signature{KeyID: s.KeyID(), Sig: sig})
+		made := Signature{KeyID: s.KeyID(), Sig: sig}
+		if endorser, ok := s.(Endorser); ok {
+			if err := endorser.Endorse(ctx, &made); err != nil {
+				return e, fmt.Errorf("sign %q with key %s: %w", payloadType, s.KeyID(), err)
+			}
+		}
+		e.Signatures = append(e.Signatures, made)
 	}
 	return e, nil
 }
@@ -167,10 +183,11 @@ func ParseEnvelope(data []byte) (Envelope, error) {
 	if err := CheckJSON(data); err != nil {
 		return e, fmt.Errorf("read envelope: %w", err)
 	}
-	m, err := fields(data, "payload", "payloadType", "signatures", "dsseEnvelope")
+	m, err := fields(data, "payload", "payloadType", "signatures", "dsseEnvelope", "verificationMaterial")
 	if err != nil {
 		return e, fmt.Errorf("read envelope: %w", err)
 	}
+	material := m["verificationMaterial"]
 	if inner, ok := m["dsseEnvelope"]; ok {
 		if m, err = fields(inner, "payload", "payloadType", "signatures"); err != nil {
 			return e, fmt.Errorf("read envelope in bundle: %w", err)
@@ -178,6 +195,11 @@ func ParseEnvelope(data []byte) (Envelope, error) {
 	}
 	if err := e.decode(m); err != nil {
 		return e, fmt.Errorf("read envelope: %w", err)
+	}
+	if len(material) > 0 {
+		if err := e.material(material); err != nil {
+			return e, fmt.Errorf("read material of bundle: %w", err)
+		}
 	}
 	return e, nil
 }
@@ -231,7 +253,13 @@ func parseSignature(data []byte) (Signature, error) {
 	if err := field(m, "intermediates", &s.Intermediates); err != nil {
 		return s, err
 	}
-	return s, field(m, "timestamps", &s.Timestamps)
+	if err := field(m, "timestamps", &s.Timestamps); err != nil {
+		return s, err
+	}
+	if len(s.Timestamps) > maxTimestamps {
+		return s, fmt.Errorf("%d time stamps, at most %d are read", len(s.Timestamps), maxTimestamps)
+	}
+	return s, nil
 }
 
 // standardBase64 decodes a field strictly: no line breaks, canonical padding.

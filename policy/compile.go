@@ -26,6 +26,8 @@ const anyFunctionary = "..."
 type Options struct {
 	// Functionaries replace the key id "..."; required where it occurs.
 	Functionaries []attestation.PublicKey
+	// Roots and TimestampAuthorities are added to the source's, by id.
+	Roots, TimestampAuthorities map[string]Root
 	// Expires overrides the source's; zero means the source's, else one year.
 	Expires time.Time
 	// Indicators change the indicator data, as read by [ParseIndicators].
@@ -129,8 +131,8 @@ type compiler struct {
 func (c *compiler) policy(ctx context.Context, s source) (*Policy, error) {
 	p := &Policy{
 		Expires:              c.expires(s),
-		Roots:                orEmpty(s.Roots),
-		TimestampAuthorities: orEmpty(s.TimestampAuthorities),
+		Roots:                added(s.Roots, c.options.Roots),
+		TimestampAuthorities: added(s.TimestampAuthorities, c.options.TimestampAuthorities),
 		PublicKeys:           orEmpty(s.PublicKeys),
 		Steps:                map[string]Step{},
 		External:             s.External,
@@ -188,6 +190,19 @@ func orEmpty[T any](m map[string]T) map[string]T {
 		return map[string]T{}
 	}
 	return m
+}
+
+// added are the authorities of a source with those of the options, which win. A
+// list of intermediates is never null: witness reads an array.
+func added(source, more map[string]Root) map[string]Root {
+	out := map[string]Root{}
+	maps.Copy(out, source)
+	maps.Copy(out, more)
+	for id, r := range out {
+		r.Intermediates = slices.Concat([][]byte{}, r.Intermediates)
+		out[id] = r
+	}
+	return out
 }
 
 // known refuses module names and attestation types that do not exist: all

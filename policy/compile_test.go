@@ -209,7 +209,7 @@ func TestCompileRefuses(t *testing.T) {
 			`,"attestationsFrom":["b"]}}}`, `cycle: b reads c reads b`},
 		"name differs":   {step(`"name":"z",` + att), `its name is "z"`},
 		"unknown key":    {`{"steps":{"a":{"functionaries":[{"type":"publickey","publickeyid":"ab"}],` + att + `}}}`, `functionary "ab" is not among the publickeys`},
-		"certificates":   {`{"steps":{"a":{"functionaries":[{"type":"root"}],` + att + `}}}`, `certificates are not supported`},
+		"certificates":   {`{"steps":{"a":{"functionaries":[{"type":"root"}],` + att + `}}}`, `it needs a certConstraint`},
 		"bad severity":   {`{"failOn":"SEVERE","steps":{}}`, `unknown severity "SEVERE"`},
 		"bare exception": {`{"exceptions":[{"rule":"X"}],"steps":{"a":{` + fn + `,` + att + `}}}`, `rule, reason and expires are all required`},
 		"expired":        {`{"expires":"2026-01-01T00:00:00Z","steps":{"a":{` + fn + `,` + att + `}}}`, `it would be expired`},

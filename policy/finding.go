@@ -124,9 +124,9 @@ func (e Exception) Matches(f Finding, m Message) bool {
 		return true
 	}
 	if m.Package != "" {
-		return normalName(m.Package) == normalName(e.Package)
+		return NormalName(m.Package) == NormalName(e.Package)
 	}
-	return first(m.Text, func(word string) bool { return normalName(word) == normalName(e.Package) }) != ""
+	return first(m.Text, func(word string) bool { return NormalName(word) == NormalName(e.Package) }) != ""
 }
 
 func orFirst(given, text string, is func(string) bool) string {
@@ -176,15 +176,15 @@ func matchHost(want, got string) bool {
 
 var nameSeparators = regexp.MustCompile(`[-_.]+`)
 
-// normalName is a project name in the form of PEP 503.
-func normalName(name string) string {
+// NormalName is a project name in the form of PEP 503.
+func NormalName(name string) string {
 	return nameSeparators.ReplaceAllString(strings.ToLower(name), "-")
 }
 
 // IsDistribution reports whether filename is a wheel or an sdist of a project's
 // version, by the naming rules of the binary and source distribution formats.
 func IsDistribution(filename, project, version string) bool {
-	rest, ok := strings.CutPrefix(normalName(path.Base(filename)), normalName(project)+"-"+normalName(version)+"-")
+	rest, ok := strings.CutPrefix(NormalName(path.Base(filename)), NormalName(project)+"-"+NormalName(version)+"-")
 	if !ok {
 		return false
 	}

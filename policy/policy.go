@@ -224,6 +224,12 @@ func (p *Policy) Check() error {
 			return err
 		}
 	}
+	if _, err := Authorities(p.Roots); err != nil {
+		return fmt.Errorf("roots: %w", err)
+	}
+	if _, err := Authorities(p.TimestampAuthorities); err != nil {
+		return fmt.Errorf("timestampauthorities: %w", err)
+	}
 	for _, name := range p.StepNames() {
 		if err := p.checkStep(name); err != nil {
 			return fmt.Errorf("step %q: %w", name, err)
@@ -292,9 +298,11 @@ func (p *Policy) checkFunctionaries(list []Functionary) error {
 				return fmt.Errorf("functionary %q is not among the publickeys", f.PublicKeyID)
 			}
 		case FunctionaryRoot:
-			return errors.New("functionary of type \"root\": certificates are not supported, use type \"publickey\"")
+			if err := f.CertConstraint.check(p.Roots); err != nil {
+				return err
+			}
 		default:
-			return fmt.Errorf("functionary type %q, want %q", f.Type, FunctionaryPublicKey)
+			return fmt.Errorf("functionary type %q, want %q or %q", f.Type, FunctionaryPublicKey, FunctionaryRoot)
 		}
 	}
 	return nil

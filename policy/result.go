@@ -73,6 +73,11 @@ type StepResult struct {
 	Verdict Verdict `json:"verdict"`
 	// Functionary is the key id that signed the collection, empty when none was accepted.
 	Functionary string `json:"functionary"`
+	// Certificate is the subject of the functionary's certificate, absent for a plain
+	// key; SignedAt is when a trusted authority saw the signature (RFC 3339, UTC),
+	// absent when the times are the signer's own.
+	Certificate string `json:"certificate,omitempty"`
+	SignedAt    string `json:"signedAt,omitempty"`
 	// Collection is the SHA-256 of the envelope's payload, empty when none was accepted.
 	Collection string `json:"collection"`
 	// Attestations are the required ones in the policy's order, then the others.

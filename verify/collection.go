@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -17,7 +18,7 @@ type collection struct {
 	doc      string
 	sum      string
 	subjects []attestation.Subject
-	signers  []attestation.Verifier
+	signers  []attestation.Accepted
 	// values are the predicates as engine values, by index, made when first read.
 	values map[int]ast.Value
 }
@@ -25,7 +26,7 @@ type collection struct {
 // externalAttestation is a predicate outside any step.
 type externalAttestation struct{ raw []byte }
 
-func newCollection(doc string, s attestation.Statement, sum string, signers []attestation.Verifier) (*collection, error) {
+func newCollection(doc string, s attestation.Statement, sum string, signers []attestation.Accepted) (*collection, error) {
 	c, err := attestation.ParseCollection(s)
 	if err != nil {
 		return nil, err
@@ -143,6 +144,9 @@ func (c *collection) checkTimes(now time.Time, sources map[string]*collection) e
 		}
 	}
 	start, end := c.span()
+	if stamp := c.stamp(); !stamp.IsZero() && end.After(stamp.Add(clockSkew)) {
+		return fmt.Errorf("it ends at %s, after its signature was time-stamped (%s)", end.UTC().Format(time.RFC3339), stamp.Format(time.RFC3339))
+	}
 	if end.After(now.Add(clockSkew)) || start.After(now.Add(clockSkew)) {
 		return fmt.Errorf("it ends at %s, which is in the future", end.UTC().Format(time.RFC3339))
 	}
@@ -156,7 +160,38 @@ func (c *collection) checkTimes(now time.Time, sources map[string]*collection) e
 	return nil
 }
 
-// functionary is who signed the collection, among those who may.
-func (c *collection) functionary(step policy.Step) string {
+// stamp is the earliest trusted time of the signatures; zero without one.
+func (c *collection) stamp() time.Time {
+	var earliest time.Time
+	for _, s := range c.signers {
+		if !s.Stamp.Time.IsZero() && (earliest.IsZero() || s.Stamp.Time.Before(earliest)) {
+			earliest = s.Stamp.Time
+		}
+	}
+	return earliest
+}
+
+// timeClaim says whose the times of a collection are, where a policy asks for more
+// than the signer's word or there is more.
+func (c *collection) timeClaim(t attestation.Trust) string {
+	var doubts []string
+	for _, s := range c.signers {
+		if !s.Stamp.Time.IsZero() {
+			return fmt.Sprintf("signed at %s or before, says time-stamp authority %q", s.Stamp.Time.Format(time.RFC3339), s.Stamp.Authority)
+		}
+		doubts = append(doubts, s.Doubts...)
+	}
+	if len(t.TimestampAuthorities) == 0 {
+		return "the times are the signer's own: the policy names no time-stamp authority"
+	}
+	if len(doubts) > 0 {
+		return "the times are the signer's own: " + strings.Join(doubts, "; ")
+	}
+	return "the times are the signer's own: the signature has no time stamp"
+}
+
+// functionary is the signature, among those who may, that the collection rests on;
+// the error says why there is none.
+func (c *collection) functionary(step policy.Step) (attestation.Accepted, error) {
 	return signedBy(step.Functionaries, c.signers)
 }

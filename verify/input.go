@@ -96,7 +96,10 @@ func (o *outcome) stepTerm() *ast.Term {
 	text := func(key, value string) [2]*ast.Term {
 		return [2]*ast.Term{ast.StringTerm(key), ast.StringTerm(value)}
 	}
-	functionary := ast.ObjectTerm(text("type", policy.FunctionaryPublicKey), text("publickeyid", o.functionary))
+	functionary := ast.ObjectTerm(text("type", policy.FunctionaryPublicKey), text("publickeyid", o.functionary.KeyID()))
+	if c := o.functionary.Certificate; c != nil {
+		functionary = ast.ObjectTerm(text("type", policy.FunctionaryRoot), text("publickeyid", o.functionary.KeyID()), text("subject", c.Subject.String()))
+	}
 	return ast.ObjectTerm(
 		text("name", o.step.Name),
 		text("collection", o.collection.sum),

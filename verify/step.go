@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -18,7 +19,7 @@ import (
 type outcome struct {
 	step        policy.Step
 	collection  *collection
-	functionary string
+	functionary attestation.Accepted
 	// sources are the collections of the steps that this one reads.
 	sources  map[string]*collection
 	verdict  policy.Verdict
@@ -70,12 +71,12 @@ func (v *verifier) step(ctx context.Context, name string) error {
 		if c.Name != name {
 			continue
 		}
-		id := c.functionary(step)
-		if id == "" {
-			v.reject(policy.CheckFunctionary, c.doc, name, fmt.Sprintf("signed by key %s, which is not a functionary of step %q", c.signers[0].KeyID(), name))
+		by, err := c.functionary(step)
+		if err != nil {
+			v.reject(policy.CheckFunctionary, c.doc, name, fmt.Sprintf("%v, which is not a functionary of step %q", err, name))
 			continue
 		}
-		o, err := v.judge(ctx, step, c, id)
+		o, err := v.judge(ctx, step, c, by)
 		if err != nil {
 			return err
 		}
@@ -171,9 +172,15 @@ func (v *verifier) report(o *outcome) {
 }
 
 // judge makes the checks of one collection, in the specification's order.
-func (v *verifier) judge(ctx context.Context, step policy.Step, c *collection, functionary string) (*outcome, error) {
+func (v *verifier) judge(ctx context.Context, step policy.Step, c *collection, functionary attestation.Accepted) (*outcome, error) {
 	o := &outcome{step: step, collection: c, functionary: functionary, verdict: policy.Pass, sources: map[string]*collection{}}
-	o.result = policy.StepResult{Name: step.Name, Functionary: functionary, Collection: c.sum}
+	o.result = policy.StepResult{Name: step.Name, Functionary: functionary.KeyID(), Collection: c.sum}
+	if functionary.Certificate != nil {
+		o.result.Certificate = functionary.Certificate.Subject.String()
+	}
+	if at := c.stamp(); !at.IsZero() {
+		o.result.SignedAt = at.Format(time.RFC3339)
+	}
 	for _, name := range []policy.CheckName{policy.CheckEnvelope, policy.CheckSignature, policy.CheckFunctionary} {
 		o.note(name, policy.Pass, "")
 	}
@@ -181,7 +188,7 @@ func (v *verifier) judge(ctx context.Context, step policy.Step, c *collection, f
 	if err := c.checkTimes(v.req.Now, o.sources); err != nil {
 		o.note(policy.CheckTimestamps, policy.Untrusted, fmt.Sprintf("%s: %v", c.doc, err))
 	} else {
-		o.note(policy.CheckTimestamps, policy.Pass, "")
+		o.note(policy.CheckTimestamps, policy.Pass, c.timeClaim(v.trust))
 	}
 	o.note(policy.CheckStepName, policy.Pass, "")
 	o.attestationTypes()

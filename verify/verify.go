@@ -83,6 +83,9 @@ func Verify(ctx context.Context, req Request) (*policy.Result, error) {
 	if err := v.openEvidence(); err != nil {
 		return nil, err
 	}
+	if !v.inForce() {
+		return v.result, nil
+	}
 	order, err := v.policy.Order()
 	if err != nil {
 		return nil, &InputError{"policy", err}
@@ -100,7 +103,7 @@ func Verify(ctx context.Context, req Request) (*policy.Result, error) {
 type verifier struct {
 	req      Request
 	policy   *policy.Policy
-	keys     []attestation.Verifier // of the policy's functionaries
+	trust    attestation.Trust // the policy's functionaries and time-stamp authorities
 	evidence []*collection
 	external map[string]externalAttestation
 	rejected []rejection
@@ -162,24 +165,51 @@ func (v *verifier) openPolicy() (bool, error) {
 	v.result.Policy.Expires = v.policy.Expires.UTC().Format(time.RFC3339)
 	v.result.Policy.FailOn = v.policy.Threshold()
 	v.trustPolicy(signers[0])
-	if !v.policy.Expires.After(v.req.Now) {
-		return v.distrust(policy.CheckExpiry, fmt.Sprintf("the policy expired on %s", v.result.Policy.Expires))
+	v.trust.Now = v.req.Now
+	if v.trust.Roots, err = policy.Authorities(v.policy.Roots); err != nil {
+		return false, &InputError{"policy", err}
 	}
-	v.check(policy.CheckExpiry, "", policy.StatusPass, "")
-	if len(v.policy.TimestampAuthorities) > 0 {
-		v.check(policy.CheckTimestamps, "", policy.StatusNote, "signed time stamps are not checked: functionaries are plain keys, which do not expire")
+	if v.trust.TimestampAuthorities, err = policy.Authorities(v.policy.TimestampAuthorities); err != nil {
+		return false, &InputError{"policy", err}
 	}
 	for _, id := range slices.Sorted(maps.Keys(v.policy.PublicKeys)) {
 		key, err := attestation.ParsePublicKey(v.policy.PublicKeys[id].Key)
 		if err != nil {
 			return false, &InputError{"policy", err}
 		}
-		v.keys = append(v.keys, key)
+		v.trust.Keys = append(v.trust.Keys, key)
 	}
 	for _, e := range v.policy.Exceptions {
 		v.uses = append(v.uses, policy.ExceptionUse{Exception: e, Status: "unused"})
 	}
 	return true, nil
+}
+
+// inForce checks that the policy is, or was, when trusted authorities saw the
+// signatures of all evidence that it judges: evidence that was good then can be
+// judged for ever. One collection without such a time, and it is now that counts.
+func (v *verifier) inForce() bool {
+	if v.policy.Expires.After(v.req.Now) {
+		v.check(policy.CheckExpiry, "", policy.StatusPass, "")
+		return true
+	}
+	var last time.Time
+	stamped := len(v.evidence) > 0
+	for _, c := range v.evidence {
+		at := c.stamp()
+		stamped = stamped && !at.IsZero()
+		if at.After(last) {
+			last = at
+		}
+	}
+	if stamped && v.policy.Expires.After(last) {
+		v.check(policy.CheckExpiry, "", policy.StatusNote,
+			fmt.Sprintf("the policy expired on %s; all evidence was time-stamped before, the last at %s", v.result.Policy.Expires, last.Format(time.RFC3339)))
+		return true
+	}
+	v.check(policy.CheckExpiry, "", policy.StatusFail, fmt.Sprintf("the policy expired on %s", v.result.Policy.Expires))
+	v.result.Verdict = policy.Untrusted
+	return false
 }
 
 // trustPolicy records whose signature the policy rests on.
@@ -221,6 +251,7 @@ type rejection struct {
 }
 
 func (v *verifier) reject(check policy.CheckName, doc, step, reason string) {
+	reason = strings.ReplaceAll(reason, "\n", "; ") // of joined errors: it is one sentence in a report
 	v.rejected = append(v.rejected, rejection{check, fmt.Sprintf("%s: %s", doc, reason), step})
 }
 
@@ -238,7 +269,7 @@ func (v *verifier) openEvidence() error {
 		if err != nil {
 			return &InputError{fmt.Sprintf("evidence %q", doc.Name), err}
 		}
-		signers, err := envelope.Verify(v.keys...)
+		signers, err := envelope.Accept(v.trust)
 		if err != nil {
 			v.reject(policy.CheckSignature, doc.Name, claimedStep(envelope.Payload), err.Error())
 			continue
@@ -259,7 +290,7 @@ func (v *verifier) openEvidence() error {
 
 // addSigners adds who signed another copy of a collection: one copy may be
 // signed by a functionary of the step when the first was not.
-func (v *verifier) addSigners(sum string, signers []attestation.Verifier) {
+func (v *verifier) addSigners(sum string, signers []attestation.Accepted) {
 	for _, c := range v.evidence {
 		if c.sum == sum {
 			c.signers = append(c.signers, signers...)
@@ -268,7 +299,7 @@ func (v *verifier) addSigners(sum string, signers []attestation.Verifier) {
 }
 
 // open reads a statement that one of the policy's keys signed.
-func (v *verifier) open(name string, e attestation.Envelope, sum string, signers []attestation.Verifier) {
+func (v *verifier) open(name string, e attestation.Envelope, sum string, signers []attestation.Accepted) {
 	if e.PayloadType != attestation.PayloadType {
 		v.reject(policy.CheckEnvelope, name, claimedStep(e.Payload), fmt.Sprintf("payload type %q, want %q", e.PayloadType, attestation.PayloadType))
 		return
@@ -309,7 +340,7 @@ func claimedStep(payload []byte) string {
 }
 
 // openExternal keeps a statement that the policy names outside any step.
-func (v *verifier) openExternal(doc string, s attestation.Statement, signers []attestation.Verifier) {
+func (v *verifier) openExternal(doc string, s attestation.Statement, signers []attestation.Accepted) {
 	used := false
 	for _, name := range slices.Sorted(maps.Keys(v.policy.External)) {
 		e := v.policy.External[name]
@@ -317,7 +348,7 @@ func (v *verifier) openExternal(doc string, s attestation.Statement, signers []a
 			continue
 		}
 		used = true
-		if signedBy(e.Functionaries, signers) == "" {
+		if _, err := signedBy(e.Functionaries, signers); err != nil {
 			v.check(policy.CheckFunctionary, "", policy.StatusNote, fmt.Sprintf("%s: not signed by a functionary of external %q: not used", doc, name))
 			continue
 		}
@@ -332,14 +363,28 @@ func (v *verifier) openExternal(doc string, s attestation.Statement, signers []a
 	}
 }
 
-// signedBy returns the id of the first functionary that is among the signers.
-func signedBy(functionaries []policy.Functionary, signers []attestation.Verifier) string {
+// signedBy returns the signature of the first functionary that made one. The error
+// says who signed instead, and of certificates why they do not fit.
+func signedBy(functionaries []policy.Functionary, signers []attestation.Accepted) (attestation.Accepted, error) {
+	var why []error
 	for _, f := range functionaries {
-		if slices.ContainsFunc(signers, func(k attestation.Verifier) bool { return k.KeyID() == f.PublicKeyID }) {
-			return f.PublicKeyID
+		for _, s := range signers {
+			err := f.Fits(s)
+			if err == nil {
+				return s, nil
+			}
+			if f.Type == policy.FunctionaryRoot && s.Certificate != nil {
+				why = append(why, fmt.Errorf("certificate of %q: %w", s.Certificate.Subject, err))
+			}
 		}
 	}
-	return ""
+	for _, doubt := range signers[0].Doubts {
+		why = append(why, errors.New(doubt))
+	}
+	if len(why) > 0 {
+		return attestation.Accepted{}, fmt.Errorf("signed by key %s: %w", signers[0].KeyID(), errors.Join(why...))
+	}
+	return attestation.Accepted{}, fmt.Errorf("signed by key %s", signers[0].KeyID())
 }
 
 // finish joins the steps into the verdict and sorts.

@@ -207,7 +207,7 @@ func TestE2EOracles(t *testing.T) {
 	if errors.As(err, &failed) || err != nil {
 		t.Fatalf("oracles: %v\n%s", err, out)
 	}
-	for _, accepted := range []string{"dsse pip-install", "dsse pip-import", "statement pip-install", "provenance", "cyclonedx 1.6"} {
+	for _, accepted := range []string{"dsse pip-install", "dsse pip-import", "statement pip-install", "dsse provenance", "statement provenance", "provenance", "dsse summary", "statement summary", "cyclonedx 1.6"} {
 		if !strings.Contains(string(out), "accepted "+accepted+"\n") {
 			t.Errorf("no oracle accepted %s:\n%s", accepted, out)
 		}

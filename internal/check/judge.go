@@ -2,8 +2,11 @@ package check
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"pip-witness/attestation"
@@ -30,6 +33,9 @@ type Judgement struct {
 	Compress  bool
 	// Timeout bounds the evaluation of each module; 0 takes the default.
 	Timeout time.Duration
+	// Version and PolicyURI go into the verification summaries.
+	Version   string
+	PolicyURI string
 }
 
 // Judge signs what was observed, writes the evidence, and verifies what was
@@ -72,9 +78,48 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 	if err != nil {
 		return nil, err
 	}
+	summaries, err := verify.Summaries(result, verify.SummaryContext{Version: j.Version, PolicyURI: j.PolicyURI, TimeVerified: request.Now})
+	if err != nil {
+		return nil, err
+	}
+	if err := WriteSummaries(ctx, summaries, filepath.Join(j.Directory, store.SummaryDir), j.Compress, j.Key); err != nil {
+		return nil, err
+	}
 	o.Timings["verify"] = time.Since(started).Seconds()
 	return result, nil
 }
+
+// WriteSummaries signs each verification summary and writes it, with its Sigstore
+// bundle, into the directory, which is made when there is one to write.
+func WriteSummaries(ctx context.Context, summaries []verify.SummaryStatement, path string, compress bool, key attestation.Signer) error {
+	if len(summaries) == 0 {
+		return nil
+	}
+	directory, err := store.Create(path, compress)
+	if err != nil {
+		return err
+	}
+	written := map[string]bool{}
+	for _, s := range summaries {
+		envelope, err := attestation.Sign(ctx, attestation.PayloadType, s.Payload, key)
+		if err != nil {
+			return fmt.Errorf("sign the summary of %q: %w", s.Filename, err)
+		}
+		// Two indexes may have different files of one name.
+		name := store.SummaryFile(s.Filename)
+		for i := 2; written[name]; i++ {
+			name = store.SummaryFile(fmt.Sprintf("%s.%d", s.Filename, i))
+		}
+		written[name] = true
+		if err := directory.WriteEnvelope(name, envelope); err != nil {
+			return fmt.Errorf("write the summary of %q: %w", s.Filename, err)
+		}
+	}
+	return nil
+}
+
+// BuiltinPolicyURI names the built-in policy in verification summaries.
+const BuiltinPolicyURI = "https://pip-witness.dev/policies/builtin/v1"
 
 // BuiltinPolicy is the built-in policy, compiled and signed with the run's own key.
 func BuiltinPolicy(ctx context.Context, key seal.Key) ([]byte, error) {
@@ -120,9 +165,36 @@ func sealStep(ctx context.Context, directory store.Directory, s StepEvidence, ke
 			return verify.Document{}, err
 		}
 	}
+	if err := sealProvenance(ctx, directory, statement.Subject, collection, key); err != nil {
+		return verify.Document{}, err
+	}
 	data, err := envelope.Marshal()
 	if err != nil {
 		return verify.Document{}, err
 	}
 	return verify.Document{Name: path, Data: data}, nil
+}
+
+// sealProvenance signs the provenance of a collection that has one as a statement
+// of its own, about the same subjects and with the bytes that the collection has:
+// readers of provenance do not know collections.
+func sealProvenance(ctx context.Context, directory store.Directory, subjects []attestation.Subject, c attestation.Collection, key attestation.Signer) error {
+	i := slices.IndexFunc(c.Attestations, func(a attestation.CollectionAttestation) bool { return a.Type == attestation.TypeSLSA })
+	if i < 0 {
+		return nil
+	}
+	payload, err := json.Marshal(attestation.Statement{
+		Type: attestation.StatementType, Subject: subjects, PredicateType: attestation.TypeSLSA, Predicate: c.Attestations[i].Attestation,
+	})
+	if err != nil {
+		return fmt.Errorf("write the provenance of step %q: %w", c.Name, err)
+	}
+	envelope, err := attestation.Sign(ctx, attestation.PayloadType, payload, key)
+	if err != nil {
+		return fmt.Errorf("sign the provenance of step %q: %w", c.Name, err)
+	}
+	if err := directory.WriteEnvelope(store.ProvenanceFile, envelope); err != nil {
+		return fmt.Errorf("write the provenance of step %q: %w", c.Name, err)
+	}
+	return nil
 }

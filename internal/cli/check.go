@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +33,6 @@ type checkFlags struct {
 	python       string
 	policy       string
 	publicKeys   []string
-	key          string
 	evidence     string
 	format       string
 	outputs      []string
@@ -53,6 +53,7 @@ type checkFlags struct {
 	popular      string
 	osvDB        string
 	vex          []string
+	keyFlags
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -64,7 +65,7 @@ func newCheck(s streams) *cobra.Command {
 system call that matters recorded, and judge the signed record by a policy.
 
 Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
-4 not trusted, 5 internal error, 130 interrupted.`,
+4 not trusted, 5 internal error, 130 interrupted. Flags about keys: ` + "`run --help`" + `.`,
 		Example: `  pip-witness check requests
   pip-witness check 'flask>=3' ./dist/mine-1.0-py3-none-any.whl --key key.pem --evidence evidence/`,
 		RunE: func(c *cobra.Command, args []string) error { return runCheck(c, s, f, args) },
@@ -75,7 +76,8 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.python, "python", interpreter.DefaultPython, "interpreter `PATH` to install for and import with")
 	flags.StringVar(&f.policy, "policy", "", "signed policy `FILE` to judge by (default: the built-in one)")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy")
-	flags.StringVar(&f.key, "key", "", "private key `FILE` to sign with (default: made for this run)")
+	f.keyFlags.register(flags, "private key `FILE` to sign with (default: made for this run)")
+	f.keyFlags.hide(flags) // one screen of help
 	flags.StringVar(&f.evidence, "evidence", "", "new `DIR` for the evidence (default: below the state directory)")
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
 	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
@@ -131,7 +133,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 		return err
 	}
 	// It reads the key while the rest is looked at.
-	signer, err := seal.Start(f.grant())
+	signer, err := f.start(ctx, s, f.grant())
 	if err != nil {
 		return err
 	}
@@ -147,8 +149,8 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 		outcome.Result, outcome.Ephemeral, outcome.Advice = distrusted, false, "nothing was installed; "+policyAdvice(distrusted)
 		return finish(s, outcome, f.format, f.verbose, outputs)
 	}
-	if judgement.Key, err = signer.Wait(); err != nil {
-		return badInput(err)
+	if judgement.Key, err = f.wait(signer); err != nil {
+		return err
 	}
 	directory, err := f.directory(args, started)
 	if err != nil {
@@ -200,13 +202,9 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
 		compiled <- err
 	}()
-	var private []string
-	if f.key != "" {
-		key, err := filepath.Abs(f.key)
-		if err != nil {
-			return nil, nil, fmt.Errorf("find the key: %w", err)
-		}
-		private = append(private, key)
+	private, err := f.private()
+	if err != nil {
+		return nil, nil, err
 	}
 	progress := newProgress(s.err, f.quiet)
 	observation, err := check.Observe(ctx, check.Request{
@@ -303,6 +301,9 @@ func (f checkFlags) validate() error {
 	if err := oneOf("import-env", f.importEnv, "plain", "ci", "both"); err != nil {
 		return err
 	}
+	if err := f.keyFlags.validate(); err != nil {
+		return err
+	}
 	if f.timeout <= 0 || f.linger < 0 {
 		return usage("give a duration such as 5m", "--timeout has to be more than 0, --linger at least 0")
 	}
@@ -327,9 +328,10 @@ func environments(name string) []string {
 	return []string{name}
 }
 
-// grant is what a check signs: a statement a step, and the built-in policy.
+// grant is what a check signs: a statement a step, the provenance, the summaries
+// of their subjects, and the built-in policy.
 func (f checkFlags) grant() seal.Grant {
-	g := seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 2}
+	g := seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: 3, Summaries: true}
 	if f.policy == "" {
 		g.PayloadTypes = append(g.PayloadTypes, attestation.PolicyPayloadType)
 		g.Signatures++
@@ -340,8 +342,9 @@ func (f checkFlags) grant() seal.Grant {
 // judgement reads the policy and the public keys before anything runs, so that a
 // bad one fails at once.
 func (f checkFlags) judgement() (check.Judgement, error) {
-	j := check.Judgement{Compress: f.compress}
+	j := check.Judgement{Compress: f.compress, Version: Version, PolicyURI: policyURI(f.policy)}
 	if f.policy == "" {
+		j.PolicyURI = check.BuiltinPolicyURI
 		return j, nil
 	}
 	if len(f.publicKeys) == 0 {
@@ -357,6 +360,10 @@ func (f checkFlags) judgement() (check.Judgement, error) {
 	j.PolicyKeys, err = loadPublicKeys(f.publicKeys)
 	return j, err
 }
+
+// policyURI names a policy file in verification summaries, without its directory:
+// that is nobody else's business.
+func policyURI(path string) string { return "file:" + url.PathEscape(filepath.Base(path)) }
 
 func readPolicy(path string) ([]byte, error) {
 	data, err := store.ReadFile(path)

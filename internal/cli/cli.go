@@ -27,6 +27,7 @@ import (
 	"pip-witness/internal/report"
 	"pip-witness/internal/sandbox"
 	"pip-witness/internal/step"
+	"pip-witness/internal/timestamp"
 	"pip-witness/policy"
 	"pip-witness/verify"
 )
@@ -162,6 +163,7 @@ func classify(err error) (int, string) {
 		unavailable *sandbox.UnavailableError
 		document    *verify.InputError
 		prepare     *step.PrepareError
+		authority   *timestamp.Error
 	)
 	switch {
 	case errors.As(err, &exit):
@@ -178,6 +180,8 @@ func classify(err error) (int, string) {
 		return exitUndecided, unavailable.Hint
 	case errors.As(err, &prepare):
 		return exitUndecided, "look at the output above; `python3 -m venv --without-pip DIR` has to work"
+	case errors.As(err, &authority):
+		return exitUndecided, "run it again, or without --timestamp-url"
 	case isOneOf(err, unix.ENOSPC, unix.EDQUOT):
 		return exitInternal, advice(err)
 	case isOneOf(err, fs.ErrNotExist, fs.ErrExist, unix.ENOTDIR, unix.EISDIR, fs.ErrPermission, unix.EROFS):

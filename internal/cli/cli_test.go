@@ -107,7 +107,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "fills": fills, "interrupts": interruptsCommand, "screen": screen, "testpkg": testpkgCommand,
 			"keys": s.keysCommand, "evidence": s.evidenceCommand, "tamper": tamper, "sparse": sparse, "tmpfs": tmpfs,
-			"json": jsonCommand, "samejson": sameJSON, "edit": edit, "names": names, "says": says, "osvzip": osvzip,
+			"authority": authorityCommand, "json": jsonCommand, "samejson": sameJSON, "edit": edit, "names": names, "says": says,
+			"osvzip": osvzip,
 		},
 	})
 }

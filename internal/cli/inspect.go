@@ -55,6 +55,7 @@ func inspect(s streams, name string, envelope attestation.Envelope) error {
 	line("payload type  %s, %d bytes", envelope.PayloadType, len(envelope.Payload))
 	for _, sig := range envelope.Signatures {
 		line("signature     by %s (not checked)", sig.KeyID)
+		inspectEndorsements(line, sig)
 	}
 	if envelope.PayloadType == attestation.PayloadType {
 		statement, err := attestation.ParseStatement(envelope.Payload)
@@ -72,6 +73,25 @@ func inspect(s streams, name string, envelope attestation.Envelope) error {
 		}
 	}
 	return emit(s, "", []byte(text.String()))
+}
+
+// inspectEndorsements shows the certificate and the signed times of a signature.
+// Nobody was asked whether to trust them.
+func inspectEndorsements(line func(string, ...any), sig attestation.Signature) {
+	if len(sig.Certificate) > 0 {
+		if chain, err := attestation.ParseCertificates(sig.Certificate); err != nil {
+			line("certificate   cannot be read: %v", err)
+		} else {
+			line("certificate   %s, by %s, until %s (not checked)", chain[0].Subject, chain[0].Issuer, chain[0].NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	for _, t := range sig.Timestamps {
+		if stamp, err := attestation.ReadTimestamp(t.Data, sig.Sig); err != nil {
+			line("time stamp    cannot be read: %v", err)
+		} else {
+			line("time stamp    %s (authority not checked)", stamp.Time.Format(time.RFC3339))
+		}
+	}
 }
 
 func inspectCollection(line func(string, ...any), name string, statement attestation.Statement) error {

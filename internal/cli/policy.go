@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"pip-witness/attestation"
 	"pip-witness/internal/seal"
 	"pip-witness/internal/store"
+	"pip-witness/internal/timestamp"
 	"pip-witness/policy"
 	"pip-witness/rules"
 )
@@ -60,7 +62,7 @@ func newPolicyInit(s streams) *cobra.Command {
 
 func newPolicyCompile(s streams) *cobra.Command {
 	var out, expires, indicators string
-	var functionaries []string
+	var functionaries, roots, authorities []string
 	c := &cobra.Command{
 		Use:   "compile SRC --functionary KEY.pub…",
 		Short: "Resolve a policy's types, modules and keys into one self-contained document",
@@ -78,6 +80,12 @@ indicator data, and put the functionaries' keys where the source says "...".`,
 				return err
 			}
 			if options.Functionaries, err = loadFunctionaries(functionaries); err != nil {
+				return err
+			}
+			if options.Roots, err = loadRoots("--root", roots); err != nil {
+				return err
+			}
+			if options.TimestampAuthorities, err = loadRoots("--tsa", authorities); err != nil {
 				return err
 			}
 			if options.Expires, err = parseDate(expires); err != nil {
@@ -109,6 +117,8 @@ indicator data, and put the functionaries' keys where the source says "...".`,
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVar(&functionaries, "functionary", nil, "public key `FILE` of who may sign evidence; repeatable")
+	flags.StringArrayVar(&roots, "root", nil, "authority of certificates, `ID=FILE`, its root first; repeatable")
+	flags.StringArrayVar(&authorities, "tsa", nil, "authority of time stamps, `ID=FILE`, in that way; repeatable")
 	flags.StringVar(&expires, "expires", "", "last `DATE` of validity, 2027-12-31 (default: the source's, else one year)")
 	flags.StringVar(&indicators, "indicators", "", "further indicators, a YAML `FILE`")
 	flags.StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
@@ -125,6 +135,31 @@ func loadFunctionaries(paths []string) ([]attestation.PublicKey, error) {
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// loadRoots reads the authorities of ID=FILE.
+func loadRoots(flag string, values []string) (map[string]policy.Root, error) {
+	roots := map[string]policy.Root{}
+	for _, v := range values {
+		id, path, ok := strings.Cut(v, "=")
+		if !ok || id == "" || path == "" {
+			return nil, usage("write for example "+flag+" ca=ca.pem", "%s %q: want ID=FILE", flag, v)
+		}
+		data, err := store.ReadFile(path)
+		if err != nil {
+			return nil, badInput(fmt.Errorf("%s: %w", flag, err))
+		}
+		certificates, err := attestation.ParseCertificates(data)
+		if err != nil {
+			return nil, badInput(fmt.Errorf("%s %q: %w", flag, path, err))
+		}
+		root := policy.Root{Certificate: attestation.EncodeCertificate(certificates[0].Raw)}
+		for _, c := range certificates[1:] {
+			root.Intermediates = append(root.Intermediates, attestation.EncodeCertificate(c.Raw))
+		}
+		roots[id] = root
+	}
+	return roots, nil
 }
 
 func loadIndicators(path string) (map[string]any, error) {
@@ -155,7 +190,8 @@ func parseDate(text string) (time.Time, error) {
 }
 
 func newPolicySign(s streams) *cobra.Command {
-	var out, key string
+	var out string
+	var f keyFlags
 	c := &cobra.Command{
 		Use:     "sign FILE --key K",
 		Short:   "Sign a compiled policy",
@@ -165,20 +201,28 @@ func newPolicySign(s streams) *cobra.Command {
 			if err := checkOptional("-o", out); err != nil {
 				return err
 			}
-			if key == "" {
+			if f.key == "" {
 				return usage("make one with `pip-witness keygen --out key.pem`", "--key is required")
 			}
-			private, err := seal.LoadPrivateKey(key)
+			if err := f.validate(); err != nil {
+				return err
+			}
+			starting, err := f.start(c.Context(), s, seal.Grant{PayloadTypes: []string{attestation.PolicyPayloadType}, Signatures: 1})
 			if err != nil {
-				return badInput(err)
+				return err
+			}
+			defer starting.Close()
+			signer, err := f.wait(starting)
+			if err != nil {
+				return err
 			}
 			compiled, err := readPolicy(args[0])
 			if err != nil {
 				return err
 			}
-			envelope, err := policy.Sign(c.Context(), compiled, private)
+			envelope, err := policy.Sign(c.Context(), compiled, signer)
 			if err != nil {
-				return badInput(err)
+				return signingError(err)
 			}
 			data, err := envelope.Marshal()
 			if err != nil {
@@ -187,9 +231,18 @@ func newPolicySign(s streams) *cobra.Command {
 			return emit(s, out, data)
 		},
 	}
-	c.Flags().StringVar(&key, "key", "", "private key `FILE`")
+	f.register(c.Flags(), "private key `FILE`")
 	c.Flags().StringVarP(&out, "output", "o", "", "`FILE` to write (default: standard output)")
 	return c
+}
+
+// signingError is bad input, but for an authority that gave no time stamp.
+func signingError(err error) error {
+	var authority *timestamp.Error
+	if errors.As(err, &authority) {
+		return err
+	}
+	return badInput(err)
 }
 
 func newPolicyShow(s streams) *cobra.Command {
@@ -232,6 +285,16 @@ func newPolicyShow(s streams) *cobra.Command {
 	return c
 }
 
+// functionaryText is a key's id, or what a certificate has to be.
+func functionaryText(f policy.Functionary) string {
+	c := f.CertConstraint
+	if c == nil {
+		return f.PublicKeyID
+	}
+	return fmt.Sprintf("%s: common name %q, DNS names %q, email addresses %q, organizations %q, URIs %q",
+		strings.Join(c.Roots, ", "), c.CommonName, c.DNSNames, c.Emails, c.Organizations, c.URIs)
+}
+
 func showPolicy(s streams, p *policy.Policy, signers []string) error {
 	var text strings.Builder
 	line := printer(&text)
@@ -251,7 +314,7 @@ func showPolicy(s streams, p *policy.Policy, signers []string) error {
 		step := p.Steps[name]
 		line("\nstep %s", name)
 		for _, f := range step.Functionaries {
-			line("  functionary  %s %s", f.Type, f.PublicKeyID)
+			line("  functionary  %s %s", f.Type, functionaryText(f))
 		}
 		if len(step.AttestationsFrom) > 0 {
 			line("  reads        %s", strings.Join(step.AttestationsFrom, ", "))

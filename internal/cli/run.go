@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -25,12 +24,12 @@ import (
 
 type runFlags struct {
 	step      string
-	key       string
 	out       string
 	attestors []string
 	timeout   time.Duration
 	linger    time.Duration
 	sandbox   bool
+	keyFlags
 }
 
 func newRun(s streams) *cobra.Command {
@@ -57,7 +56,7 @@ command-run is always attested; --attestors adds others of the catalogue.`,
 	flags.SortFlags = false
 	flags.SetInterspersed(false)
 	flags.StringVar(&f.step, "step", "", "`NAME` of the step")
-	flags.StringVar(&f.key, "key", "", "private key `FILE`")
+	f.keyFlags.register(flags, "private key `FILE`")
 	flags.StringVar(&f.out, "out", "", "`FILE` for the signed collection; a Sigstore bundle is written beside it")
 	flags.StringSliceVar(&f.attestors, "attestors", []string{"environment", "omnitrail", "product"}, "`NAMES` besides command-run")
 	flags.BoolVar(&f.sandbox, "sandbox", false, "run it in the sandbox of `check`, without a network")
@@ -75,7 +74,10 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err := checkOutput("--out", f.out); err != nil {
 		return err
 	}
-	starting, err := seal.Start(seal.Grant{KeyFile: f.key, PayloadTypes: []string{attestation.PayloadType}, Signatures: 1})
+	if err := f.validate(); err != nil {
+		return err
+	}
+	starting, err := f.start(ctx, s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: 1})
 	if err != nil {
 		return err
 	}
@@ -91,13 +93,13 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err != nil {
 		return fmt.Errorf("find the current directory: %w", err)
 	}
-	private, err := filepath.Abs(f.key)
+	private, err := f.private()
 	if err != nil {
-		return fmt.Errorf("find the key: %w", err)
+		return err
 	}
-	key, err := starting.Wait()
+	key, err := f.wait(starting)
 	if err != nil {
-		return badInput(err)
+		return err
 	}
 	if !f.sandbox {
 		// The command runs as the same user, unconfined: without this it could change
@@ -111,7 +113,7 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	observed, err := check.ObserveCommand(ctx, check.CommandRequest{
 		Sandbox: f.sandbox, Step: f.step, Args: args, Environ: os.Environ(), WorkDir: workDir, Stdin: stdin, Stdout: s.out, Stderr: s.err,
 		Attestors: attestors, Timeout: f.timeout, Linger: f.linger, Builder: "pip-witness " + Version, CacheDir: cacheDir(),
-		Private: []string{private},
+		Private: private,
 	})
 	if err != nil {
 		return err

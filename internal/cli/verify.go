@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pip-witness/attestation"
+	"pip-witness/internal/check"
 	"pip-witness/internal/report"
 	"pip-witness/internal/seal"
 	"pip-witness/internal/store"
@@ -32,6 +34,8 @@ type verifyFlags struct {
 	trustEmbedded bool
 	timeout       time.Duration
 	verbose       bool
+	vsa           string
+	keyFlags
 }
 
 func newVerify(s streams) *cobra.Command {
@@ -41,13 +45,14 @@ func newVerify(s streams) *cobra.Command {
 		Short: "Judge stored evidence again",
 		Long: `Judge evidence by a signed policy. EVIDENCE are collections (DSSE envelopes or
 Sigstore bundles, plain or zstd) or directories that ` + "`check`" + ` wrote. Nothing is
-executed and nothing is fetched.
+executed and nothing is fetched. --vsa writes a signed verification summary
+(SLSA VSA v1) of each distribution file, whatever the verdict is.
 
 Without --public-key the key that lies beside the evidence is used: that proves
 only that the evidence agrees with itself, so the verdict is untrusted unless
 --trust-embedded says otherwise.`,
 		Example: `  pip-witness verify --policy policy.json --public-key policy.pub evidence/
-  pip-witness verify --trust-embedded evidence/`,
+  pip-witness verify --public-key policy.pub --vsa vsa/ --key key.pem evidence/`,
 		Args: atLeast(1, "name evidence files or a directory"),
 		RunE: func(c *cobra.Command, args []string) error { return runVerify(c, s, f, args) },
 	}
@@ -61,6 +66,8 @@ only that the evidence agrees with itself, so the verdict is untrusted unless
 	flags.BoolVar(&f.trustEmbedded, "trust-embedded", false, "trust the key that lies beside the evidence")
 	flags.DurationVar(&f.timeout, "eval-timeout", 30*time.Second, "time `LIMIT` for each rule module")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
+	flags.StringVar(&f.vsa, "vsa", "", "write signed verification summaries into `DIR`; needs --key")
+	f.keyFlags.register(flags, "private key `FILE` to sign the summaries with")
 	return c
 }
 
@@ -70,6 +77,12 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 	}
 	if f.timeout <= 0 {
 		return usage("give a duration such as 30s", "--eval-timeout has to be more than 0")
+	}
+	if (f.vsa == "") != (f.key == "") {
+		return usage("give both: --vsa DIR --key FILE", "--vsa and --key belong together")
+	}
+	if err := f.validate(); err != nil {
+		return err
 	}
 	outputs, err := parseOutputs(f.outputs)
 	if err != nil {
@@ -103,7 +116,39 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 	if err != nil {
 		return err
 	}
+	if f.vsa != "" {
+		if err := f.summarize(c.Context(), s, result, request.Now); err != nil {
+			return err
+		}
+	}
 	return finish(s, f.outcome(result, args), f.format, f.verbose, outputs)
+}
+
+// summarize writes the verification summaries. The key is read by a process that
+// signs exactly so many messages, after the evidence, which is hostile, was read.
+func (f verifyFlags) summarize(ctx context.Context, s streams, result *policy.Result, at time.Time) error {
+	about := verify.SummaryContext{Version: Version, PolicyURI: policyURI(store.PolicyFile), TimeVerified: at}
+	if f.policy != "" {
+		about.PolicyURI = policyURI(f.policy)
+	}
+	summaries, err := verify.Summaries(result, about)
+	if err != nil {
+		return err
+	}
+	if len(summaries) == 0 {
+		fmt.Fprintf(s.err, "pip-witness: no summary was written: no accepted evidence names a distribution file\n")
+		return nil
+	}
+	starting, err := f.start(ctx, s, seal.Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: len(summaries)})
+	if err != nil {
+		return err
+	}
+	defer starting.Close()
+	signer, err := f.wait(starting)
+	if err != nil {
+		return err
+	}
+	return check.WriteSummaries(ctx, summaries, f.vsa, false, signer)
 }
 
 // outcome is what `check` would print of the same evidence, without timings.
@@ -151,7 +196,7 @@ func addEvidence(request *verify.Request, path string, wantPolicy bool) error {
 		name := e.Name()
 		switch {
 		case e.IsDir(), filepath.Ext(name) != ".json", strings.HasSuffix(name, ".sigstore.json"),
-			name == store.SBOMFile, name == store.SLSAFile, name == store.VerdictFile, name == store.PolicyFile:
+			name == store.SBOMFile, name == store.SLSAFile, name == store.ProvenanceFile, name == store.PolicyFile:
 			continue
 		}
 		found = true

@@ -1,6 +1,6 @@
 // Package seal holds private keys: it makes, stores and loads them, and signs
-// with them. Keys are PKCS#8 and PKIX in PEM; a key's identity is the SHA-256 of
-// its public PEM file.
+// with them. Keys are PKCS#8, plain or encrypted, and PKIX in PEM, or in cosign's
+// format; a key's identity is the SHA-256 of its public PEM file.
 package seal
 
 import (
@@ -107,6 +107,20 @@ func (k *PrivateKey) Write(privatePath, publicPath string) error {
 	if err != nil {
 		return err
 	}
+	return k.write(text, privatePath, publicPath)
+}
+
+// WriteEncrypted is [PrivateKey.Write] with the private key encrypted, as
+// [PrivateKey.EncryptedPEM] does.
+func (k *PrivateKey) WriteEncrypted(privatePath, publicPath, format string, password []byte) error {
+	text, err := k.EncryptedPEM(format, password)
+	if err != nil {
+		return err
+	}
+	return k.write(text, privatePath, publicPath)
+}
+
+func (k *PrivateKey) write(text []byte, privatePath, publicPath string) error {
 	if _, err := os.Lstat(publicPath); err == nil {
 		return exists(publicPath)
 	}
@@ -126,13 +140,15 @@ func exists(path string) error {
 	return fmt.Errorf("write key %q: %w; a key is never replaced: choose another --out, or move the old key away", path, fs.ErrExist)
 }
 
-// LoadPrivateKey reads a PKCS#8 private key from a PEM file.
-func LoadPrivateKey(path string) (*PrivateKey, error) {
+// LoadPrivateKey reads a private key from a PEM file: PKCS#8, plain or encrypted,
+// or cosign's format. The password is needed for an encrypted one only; without
+// it the error matches [ErrPasswordNeeded], with another [ErrWrongPassword].
+func LoadPrivateKey(path string, password []byte) (*PrivateKey, error) {
 	data, err := readKeyFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read private key %q: %w", path, err)
 	}
-	k, err := ParsePrivateKey(data)
+	k, err := ParsePrivateKey(data, password)
 	if err != nil {
 		return nil, fmt.Errorf("read private key %q: %w", path, err)
 	}
@@ -152,16 +168,22 @@ func LoadPublicKey(path string) (attestation.PublicKey, error) {
 	return k, nil
 }
 
-// ParsePrivateKey reads a PKCS#8 private key in PEM.
-func ParsePrivateKey(data []byte) (*PrivateKey, error) {
+// ParsePrivateKey reads a private key in PEM, as [LoadPrivateKey] does.
+func ParsePrivateKey(data, password []byte) (*PrivateKey, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {
 		return nil, errors.New("not a PEM file: want a block \"BEGIN PRIVATE KEY\" (pip-witness keygen makes one)")
 	}
-	_, encrypted := block.Headers["DEK-Info"]
+	_, old := block.Headers["DEK-Info"]
 	switch {
-	case block.Type == "ENCRYPTED PRIVATE KEY" || encrypted:
-		return nil, errors.New("it is encrypted, which is not supported: decrypt it with `openssl pkcs8 -in KEY -out PLAIN`, or make one with `pip-witness keygen`")
+	case old:
+		return nil, errors.New("it is encrypted in the old way of PEM, which is not supported: convert it with `openssl pkcs8 -topk8 -in KEY -out NEW`")
+	case isEncrypted(block):
+		key, err := decrypt(block, password)
+		if err != nil {
+			return nil, err
+		}
+		return signing(key)
 	case strings.HasPrefix(block.Type, "ENCRYPTED ") && strings.HasSuffix(block.Type, "PRIVATE KEY"):
 		return nil, fmt.Errorf("it is encrypted (%q), which is not supported: make a key with `pip-witness keygen`", block.Type)
 	case block.Type == "PUBLIC KEY":
@@ -177,9 +199,14 @@ func ParsePrivateKey(data []byte) (*PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse PKCS#8 private key: %w", err)
 	}
+	return signing(key)
+}
+
+// signing wraps a key of the standard library.
+func signing(key any) (*PrivateKey, error) {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("key of type %T cannot sign: supported are Ed25519 and ECDSA P-256", key)
+		return nil, fmt.Errorf("private key of type %T cannot sign: supported are Ed25519 and ECDSA P-256", key)
 	}
 	return newPrivateKey(signer)
 }

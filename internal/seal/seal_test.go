@@ -38,7 +38,7 @@ func TestWriteAndLoad(t *testing.T) {
 			if info.Mode().Perm() != 0o600 {
 				t.Errorf("private key has mode %o, want 600", info.Mode().Perm())
 			}
-			loaded, err := seal.LoadPrivateKey(private)
+			loaded, err := seal.LoadPrivateKey(private, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestLoadRefuses(t *testing.T) {
 		"missing":             {missing: true, want: "no such file"},
 		"not PEM":             {data: []byte("hello"), want: "not a PEM file"},
 		"empty":               {data: nil, want: "not a PEM file"},
-		"encrypted":           {data: block("ENCRYPTED PRIVATE KEY", nil), want: "openssl pkcs8 -in KEY -out PLAIN"},
+		"encrypted":           {data: block("ENCRYPTED PRIVATE KEY", nil), want: "it is encrypted, and no password was given"},
 		"encrypted, old":      {data: pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"DEK-Info": "AES-256-CBC,00"}}), want: "it is encrypted"},
 		"encrypted, sigstore": {data: block("ENCRYPTED SIGSTORE PRIVATE KEY", nil), want: "it is encrypted"},
 		"SEC 1":               {data: block("EC PRIVATE KEY", nil), want: "openssl pkcs8 -topk8"},
@@ -151,14 +151,14 @@ func TestLoadRefuses(t *testing.T) {
 			if tt.public {
 				_, err = seal.LoadPublicKey(path)
 			} else {
-				_, err = seal.LoadPrivateKey(path)
+				_, err = seal.LoadPrivateKey(path, nil)
 			}
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Count(err.Error(), path) != 1 {
 				t.Errorf("error %v, want %q and the path once", err, tt.want)
 			}
 		})
 	}
-	if _, err := seal.LoadPrivateKey(dir); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := seal.LoadPrivateKey(dir, nil); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("error %v", err)
 	}
 	if os.Getuid() != 0 {
@@ -166,7 +166,7 @@ func TestLoadRefuses(t *testing.T) {
 		if err := os.WriteFile(path, private, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := seal.LoadPrivateKey(path); !errors.Is(err, fs.ErrPermission) {
+		if _, err := seal.LoadPrivateKey(path, nil); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestLoadRefuses(t *testing.T) {
 func FuzzParsePrivateKey(f *testing.F) {
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if k, err := seal.ParsePrivateKey(data); err == nil && k.KeyID() == "" {
+		if k, err := seal.ParsePrivateKey(data, nil); err == nil && k.KeyID() == "" {
 			t.Error("a key without an id")
 		}
 	})

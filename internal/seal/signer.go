@@ -34,7 +34,8 @@ import (
 //	                                  supervisor dies in another way
 //
 // What the supervisor can be made to have signed is bounded by the grant: so many
-// messages of these payload types, and nothing after the run.
+// messages of these payload types, one verification summary for each subject of a
+// statement that was signed before, and nothing after the run.
 
 // signerName is argument zero of the re-executed binary.
 const signerName = "pip-witness: sign"
@@ -56,9 +57,17 @@ type Key interface {
 type Grant struct {
 	// KeyFile is the private key; empty makes one that is never written anywhere.
 	KeyFile string `json:"keyFile"`
+	// Password opens an encrypted key; PasswordFile holds it, and then this process
+	// never does. Neither is needed for a plain key.
+	Password     []byte `json:"password,omitempty"`
+	PasswordFile string `json:"passwordFile,omitempty"`
 	// PayloadTypes are the DSSE payload types, Signatures the number of messages.
 	PayloadTypes []string `json:"payloadTypes"`
 	Signatures   int      `json:"signatures"`
+	// Summaries lets one verification summary be signed, besides these, for each
+	// subject of the statements that were signed before it: nobody knows at the start
+	// of a run how many distribution files it will be about.
+	Summaries bool `json:"summaries,omitempty"`
 }
 
 // Main takes the part of the signer when this process was re-executed as one, and
@@ -82,6 +91,9 @@ type Starting struct {
 	command *exec.Cmd
 	socket  *os.File
 	close   sync.Once
+	// Prompt asks for the password of a key that turned out to be encrypted; nil, or
+	// an error that matches [ErrPasswordNeeded], leaves that an error.
+	Prompt func() ([]byte, error)
 }
 
 // Start starts a signing process and does not wait for it, so that it gets ready
@@ -134,16 +146,21 @@ func (s *Starting) Close() {
 // Wait waits until the process has its key. Its error says what is wrong with the
 // key file, as [LoadPrivateKey] does, and matches the same causes.
 func (s *Starting) Wait() (*Signer, error) {
-	text, err := readMessage(s.socket)
-	if err != nil {
-		return nil, fmt.Errorf("start signer: it ended early: %w", err)
+	a, err := s.introduced()
+	if err == nil && a.NeedsPassword && s.Prompt != nil {
+		var password []byte
+		if password, err = s.Prompt(); err != nil {
+			return nil, err
+		}
+		if err = writeMessage(s.socket, password); err == nil {
+			a, err = s.introduced()
+		}
 	}
-	var a introduction
-	if err := json.Unmarshal(text, &a); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("start signer: %w", err)
 	}
 	if a.Error != "" {
-		return nil, &keyError{a.Error, a.Errno}
+		return nil, &keyError{a.Error, a.cause()}
 	}
 	public, err := attestation.ParsePublicKey(a.PublicKey)
 	if err != nil {
@@ -152,27 +169,54 @@ func (s *Starting) Wait() (*Signer, error) {
 	return &Signer{public: public, process: s}, nil
 }
 
-// introduction is the first message of a signer.
-type introduction struct {
-	PublicKey []byte        `json:"publicKey,omitempty"` // PEM
-	Error     string        `json:"error,omitempty"`
-	Errno     syscall.Errno `json:"errno,omitempty"`
+func (s *Starting) introduced() (introduction, error) {
+	var a introduction
+	text, err := readMessage(s.socket)
+	if err != nil {
+		return a, fmt.Errorf("it ended early: %w", err)
+	}
+	return a, json.Unmarshal(text, &a)
 }
 
-// keyError is an error of the signing process, with its cause in the kernel.
+// introduction is the first message of a signer, and the second one when the
+// first said that it needs a password.
+type introduction struct {
+	PublicKey     []byte        `json:"publicKey,omitempty"` // PEM
+	Error         string        `json:"error,omitempty"`
+	Errno         syscall.Errno `json:"errno,omitempty"`
+	NeedsPassword bool          `json:"needsPassword,omitempty"`
+	WrongPassword bool          `json:"wrongPassword,omitempty"`
+}
+
+// introduceError is what a signer says of a key that it could not read.
+func introduceError(err error) introduction {
+	a := introduction{Error: err.Error(), NeedsPassword: errors.Is(err, ErrPasswordNeeded), WrongPassword: errors.Is(err, ErrWrongPassword)}
+	errors.As(err, &a.Errno)
+	return a
+}
+
+// cause is what a caller may branch on.
+func (a introduction) cause() error {
+	switch {
+	case a.NeedsPassword:
+		return ErrPasswordNeeded
+	case a.WrongPassword:
+		return ErrWrongPassword
+	case a.Errno != 0:
+		return a.Errno
+	}
+	return nil
+}
+
+// keyError is an error of the signing process, with its cause.
 type keyError struct {
 	text  string
-	errno syscall.Errno
+	cause error
 }
 
 func (e *keyError) Error() string { return e.text }
 
-func (e *keyError) Unwrap() error {
-	if e.errno == 0 {
-		return nil
-	}
-	return e.errno
-}
+func (e *keyError) Unwrap() error { return e.cause }
 
 // KeyID is the key id of the public key.
 func (s *Signer) KeyID() string { return s.public.KeyID() }
@@ -229,10 +273,17 @@ func signerMain() int {
 		return 1
 	}
 	key, err := grant.key()
+	if errors.Is(err, ErrPasswordNeeded) {
+		if code := introduce(socket, introduceError(err)); code != 0 {
+			return code
+		}
+		if grant.Password, err = readMessage(socket); err != nil {
+			return 1 // nobody answered
+		}
+		key, err = grant.key()
+	}
 	if err != nil {
-		a := introduction{Error: err.Error()}
-		errors.As(err, &a.Errno)
-		return introduce(socket, a)
+		return introduce(socket, introduceError(err))
 	}
 	if code := introduce(socket, introduction{PublicKey: key.Public().PEM()}); code != 0 {
 		return code
@@ -253,7 +304,14 @@ func (g Grant) key() (*PrivateKey, error) {
 	if g.KeyFile == "" {
 		return Ephemeral()
 	}
-	return LoadPrivateKey(g.KeyFile)
+	password := g.Password
+	if g.PasswordFile != "" {
+		var err error
+		if password, err = ReadPassword(g.PasswordFile); err != nil {
+			return nil, err
+		}
+	}
+	return LoadPrivateKey(g.KeyFile, password)
 }
 
 func introduce(socket *os.File, a introduction) int {
@@ -267,12 +325,13 @@ func introduce(socket *os.File, a introduction) int {
 // serve signs until the grant is used up or the supervisor is gone. A refusal
 // counts as well: there is no guessing.
 func serve(socket *os.File, grant Grant, key *PrivateKey) int {
-	for left := grant.Signatures; ; left-- {
+	ledger := ledger{grant: grant, left: grant.Signatures, subjects: map[string]bool{}}
+	for {
 		message, err := readMessage(socket)
 		if err != nil {
 			return 0
 		}
-		answer, err := grant.sign(key, message, left)
+		answer, err := ledger.sign(key, message)
 		if err != nil {
 			answer = append([]byte{answerRefusal}, err.Error()...)
 		} else {
@@ -284,36 +343,89 @@ func serve(socket *os.File, grant Grant, key *PrivateKey) int {
 	}
 }
 
-func (g Grant) sign(key *PrivateKey, message []byte, left int) ([]byte, error) {
-	if left <= 0 {
-		return nil, fmt.Errorf("all %d signatures of this run were made", g.Signatures)
+// ledger is what is left of a grant.
+type ledger struct {
+	grant Grant
+	left  int
+	// subjects are the SHA-256 digests of subjects of signed statements that no
+	// summary was signed for.
+	subjects map[string]bool
+}
+
+func (l *ledger) sign(key *PrivateKey, message []byte) ([]byte, error) {
+	payloadType, payload, err := readDSSE(message)
+	if err == nil && !slices.Contains(l.grant.PayloadTypes, payloadType) {
+		err = fmt.Errorf("payload type %q: this run signs %q", payloadType, l.grant.PayloadTypes)
 	}
-	payloadType, err := payloadTypeOf(message)
+	statement := err == nil && payloadType == attestation.PayloadType && l.grant.Summaries
+	if statement && l.summary(payload) {
+		return key.Sign(context.Background(), message) // of a process that has nothing else to do
+	}
+	if l.left--; l.left < 0 {
+		return nil, fmt.Errorf("all %d signatures of this run were made", l.grant.Signatures)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(g.PayloadTypes, payloadType) {
-		return nil, fmt.Errorf("payload type %q: this run signs %q", payloadType, g.PayloadTypes)
+	if statement {
+		l.remember(payload)
 	}
-	return key.Sign(context.Background(), message) // of a process that has nothing else to do
+	return key.Sign(context.Background(), message)
 }
 
-// payloadTypeOf reads a message that DSSE makes: "DSSEv1", the length of the type,
+// maxSummary bounds a summary, in bytes: it names one file and some steps.
+const maxSummary = 256 << 10 // 256 KiB
+
+// summary reports whether a statement is the first verification summary of one
+// subject that a summary may be about, and takes it off the list. The statement
+// is read as verifiers read it, so it has no second meaning.
+func (l *ledger) summary(payload []byte) bool {
+	if len(payload) > maxSummary {
+		return false
+	}
+	s, err := attestation.ParseStatement(payload)
+	if err != nil || s.PredicateType != attestation.TypeVerdict || len(s.Subject) != 1 {
+		return false
+	}
+	digest := s.Subject[0].Digest["sha256"]
+	if len(s.Subject[0].Digest) != 1 || !l.subjects[digest] {
+		return false
+	}
+	l.subjects[digest] = false
+	return true
+}
+
+// remember notes the subjects of a statement, each once in a run. A statement
+// that cannot be read gives none, and so no summaries.
+func (l *ledger) remember(payload []byte) {
+	head, err := attestation.ReadHead(payload)
+	if err != nil || head.PredicateType == attestation.TypeVerdict {
+		return
+	}
+	for _, s := range head.Subject {
+		digest := s.Digest["sha256"]
+		if _, known := l.subjects[digest]; digest != "" && !known && len(l.subjects) < attestation.MaxSummaries {
+			l.subjects[digest] = true
+		}
+	}
+}
+
+// readDSSE reads a message that DSSE makes: "DSSEv1", the length of the type,
 // the type, the length of the payload, the payload, separated by spaces. Both
 // lengths have to be exact, so that a message has one reading only.
-func payloadTypeOf(message []byte) (string, error) {
+func readDSSE(message []byte) (payloadType string, payload []byte, err error) {
 	rest, ok := bytes.CutPrefix(message, []byte("DSSEv1 "))
 	if !ok {
-		return "", errors.New("not a DSSE message")
+		return "", nil, errors.New("not a DSSE message")
 	}
-	payloadType, rest, err := cutCounted(rest)
+	kind, rest, err := cutCounted(rest)
 	if err != nil || len(rest) == 0 || rest[0] != ' ' {
-		return "", errors.New("not a DSSE message: payload type")
+		return "", nil, errors.New("not a DSSE message: payload type")
 	}
-	if _, rest, err = cutCounted(rest[1:]); err != nil || len(rest) != 0 {
-		return "", errors.New("not a DSSE message: payload")
+	if payload, rest, err = cutCounted(rest[1:]); err != nil || len(rest) != 0 {
+		return "", nil, errors.New("not a DSSE message: payload")
 	}
-	return string(payloadType), nil
+	return string(kind), payload, nil
 }
 
 // cutCounted cuts a decimal length, a space and so many bytes off text.

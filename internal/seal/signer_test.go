@@ -155,6 +155,62 @@ func TestSignerRefuses(t *testing.T) {
 	}
 }
 
+// statement is an in-toto statement about the files with these digests.
+func statement(predicateType string, digests ...string) []byte {
+	var subjects []string
+	for _, d := range digests {
+		subjects = append(subjects, `{"name":"x","digest":{"sha256":"`+d+`"}}`)
+	}
+	return []byte(`{"_type":"` + attestation.StatementType + `","subject":[` + strings.Join(subjects, ",") + `],"predicateType":"` + predicateType + `","predicate":{}}`)
+}
+
+// TestSignerOfSummaries: one summary for each subject of what was signed, and no
+// other statement in its place.
+func TestSignerOfSummaries(t *testing.T) {
+	collection := func(digests ...string) []byte { return statement(attestation.CollectionType, digests...) }
+	summary := func(digests ...string) []byte { return statement(attestation.TypeVerdict, digests...) }
+	start := func(t *testing.T, summaries bool) func(payload []byte) error {
+		signer := startSigner(t, Grant{PayloadTypes: []string{attestation.PayloadType}, Signatures: 2, Summaries: summaries})
+		return func(payload []byte) error {
+			_, err := signer.Sign(t.Context(), attestation.PAE(attestation.PayloadType, payload))
+			return err
+		}
+	}
+	type step struct {
+		payload []byte
+		ok      bool
+	}
+	for name, steps := range map[string][]step{
+		"two collections, their summaries": {{collection("a", "b"), true}, {collection("a", "b"), true}, {summary("b"), true}, {summary("a"), true}, {collection("a"), false}},
+		"each subject once":                {{collection("a"), true}, {collection("a"), true}, {summary("a"), true}, {summary("a"), false}},
+		"of another file":                  {{collection("a"), true}, {collection("a"), true}, {summary("b"), false}},
+		"of two files":                     {{collection("a", "b"), true}, {collection("a"), true}, {summary("a", "b"), false}, {summary("a"), true}},
+		"before the collection":            {{summary("a"), true}, {collection("a"), true}, {summary("a"), true}, {collection("a"), false}},
+		"a summary gives no summaries":     {{summary("a"), true}, {summary("a"), true}, {summary("a"), false}},
+		"with another meaning":             {{collection("a"), true}, {collection("a"), true}, {bytes.Replace(summary("a"), []byte(`"predicate":`), []byte(`"subject":[],"predicate":`), 1), false}},
+		"with a second digest":             {{collection("a"), true}, {collection("a"), true}, {bytes.Replace(summary("a"), []byte(`{"sha256"`), []byte(`{"sha512":"c","sha256"`), 1), false}},
+		"large":                            {{collection("a"), true}, {collection("a"), true}, {bytes.Replace(summary("a"), []byte(`"predicate":{`), append([]byte(`"predicate":{"x":"`), append(bytes.Repeat([]byte("x"), maxSummary), '"')...), 1), false}},
+		"subjects after the predicate":     {{[]byte(`{"predicate":{},"subject":[{"digest":{"sha256":"a"}}]}`), true}, {collection("b"), true}, {summary("a"), false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sign := start(t, true)
+			for i, s := range steps {
+				if err := sign(s.payload); (err == nil) != s.ok {
+					t.Fatalf("message %d: error %v, want signed: %v", i, err, s.ok)
+				}
+			}
+		})
+	}
+	t.Run("without the grant", func(t *testing.T) {
+		sign := start(t, false)
+		for i, want := range []bool{true, true, false} {
+			if err := sign([][]byte{collection("a"), summary("a"), summary("a")}[i]); (err == nil) != want {
+				t.Errorf("message %d: error %v", i, err)
+			}
+		}
+	})
+}
+
 // TestSignerOfBadKey compares with what reading the file here says.
 func TestSignerOfBadKey(t *testing.T) {
 	dir := t.TempDir()
@@ -172,7 +228,7 @@ func TestSignerOfBadKey(t *testing.T) {
 			}
 			defer starting.Close()
 			_, got := starting.Wait()
-			_, want := LoadPrivateKey(path)
+			_, want := LoadPrivateKey(path, nil)
 			if got == nil || got.Error() != want.Error() || errors.Is(got, fs.ErrNotExist) != errors.Is(want, fs.ErrNotExist) {
 				t.Errorf("error %v, want %v", got, want)
 			}

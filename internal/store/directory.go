@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +15,8 @@ import (
 const (
 	SBOMFile        = "sbom.cdx.json"
 	SLSAFile        = "slsa.json"
-	VerdictFile     = "verdict.json"
+	ProvenanceFile  = "provenance.json" // the content of slsa.json, signed as a statement of its own
+	SummaryDir      = "vsa"             // verification summaries, one for each distribution file
 	PolicyFile      = "policy.json"
 	PolicyKeyFile   = "policy.pub"
 	FunctionaryFile = "functionary.pub"
@@ -44,9 +46,6 @@ func (d Directory) Path() string { return d.path }
 // StepFile is the name of the envelope of a step.
 func StepFile(step string) string { return safeName(step) + ".json" }
 
-// BundleFile is the name of the Sigstore bundle of a step.
-func BundleFile(step string) string { return safeName(step) + ".sigstore.json" }
-
 // safeName makes a step name, which a policy chooses, one path element.
 func safeName(step string) string {
 	name := strings.Map(func(r rune) rune {
@@ -64,23 +63,32 @@ func safeName(step string) string {
 // WriteCollection writes the signed collection of a step and, for its first
 // signature, the Sigstore bundle. It returns the path of the envelope.
 func (d Directory) WriteCollection(step string, e attestation.Envelope) (string, error) {
+	if err := d.WriteEnvelope(StepFile(step), e); err != nil {
+		return "", fmt.Errorf("write collection of step %q: %w", step, err)
+	}
+	return filepath.Join(d.path, StepFile(step)), nil
+}
+
+// WriteEnvelope writes a signed envelope under name, which ends with ".json",
+// and beside it, for its first signature, the Sigstore bundle.
+func (d Directory) WriteEnvelope(name string, e attestation.Envelope) error {
 	b, err := attestation.Bundle(e, 0)
 	if err != nil {
-		return "", fmt.Errorf("write collection of step %q: %w", step, err)
+		return err
 	}
 	bundle, err := b.Marshal()
 	if err != nil {
-		return "", err
+		return err
 	}
 	envelope, err := e.Marshal()
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := d.WriteSigned(BundleFile(step), bundle); err != nil {
-		return "", err
-	}
-	return filepath.Join(d.path, StepFile(step)), d.WriteSigned(StepFile(step), envelope)
+	return errors.Join(d.WriteSigned(strings.TrimSuffix(name, ".json")+".sigstore.json", bundle), d.WriteSigned(name, envelope))
 }
+
+// SummaryFile is the name of the verification summary of a distribution file.
+func SummaryFile(distribution string) string { return safeName(distribution) + ".json" }
 
 // WriteSigned writes a signed document that is marshalled already, compressed
 // where the directory is.

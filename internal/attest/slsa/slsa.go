@@ -168,6 +168,8 @@ func internal(in *attest.Input) map[string]any {
 			"executable": i.Executable, "version": i.Version, "implementation": i.Implement, "platform": i.Platform,
 		}
 		out["pip"] = i.PipVersion
+		out["subjects"] = "the distribution files that were installed, or what was obtained for them; this is the provenance of the " +
+			"installation, and says nothing of how the files were built"
 	}
 	return out
 }
