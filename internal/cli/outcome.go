@@ -45,7 +45,10 @@ func parseOutputs(c *cobra.Command, values []string) ([]output, error) {
 			}
 		}
 		if file != standardOutput {
-			if err := errors.Join(checkOutput("-o", file), writable("-o", file)); err != nil {
+			if err := checkOutput("-o", file); err != nil {
+				return nil, err
+			}
+			if err := writable("-o", file); err != nil {
 				return nil, err
 			}
 		}
