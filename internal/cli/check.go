@@ -80,7 +80,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	f.keyFlags.hide(flags) // one screen of help
 	flags.StringVar(&f.evidence, "evidence", "", "new `DIR` for the evidence (default: below the state directory)")
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
-	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write text, json, sarif or markdown: `FORMAT=FILE`")
 	flags.StringVar(&f.network, "network", check.NetworkIndex, "for the installer: `index`, none or host-unsafe")
 	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "let the installer itself reach `HOST[:PORT]` too; repeatable")
 	flags.StringVar(&f.sandbox, "sandbox", check.SandboxNamespaces, "by `namespaces`; off-unsafe: not at all")
@@ -128,7 +128,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
-	outputs, err := parseOutputs(f.outputs)
+	outputs, err := parseOutputs(c, f.outputs)
 	if err != nil {
 		return err
 	}
@@ -163,6 +163,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	}
 	observation.Timings["total"] = time.Since(started).Seconds()
 	outcome.Result, outcome.Timings, outcome.Evidence, outcome.Problems = result, observation.Timings, directory.path, observation.Problems
+	outcome.Places = requirementPlaces(f.requirements, f.pip.Constraints)
 	outcome.Next = nextCommand(f, observation, result, directory.path)
 	if result.Verdict == policy.Untrusted {
 		outcome.Advice = "sign with the --key of a functionary that the policy names; `pip-witness policy show` lists them"
@@ -278,14 +279,6 @@ func cacheDir() string {
 		return ""
 	}
 	return filepath.Join(dir, "pip-witness")
-}
-
-// finish prints an outcome and ends with its exit code.
-func finish(s streams, o report.Outcome, format string, verbose bool, outputs [][2]string) error {
-	if err := render(s, o, format, verbose, outputs); err != nil {
-		return err
-	}
-	return exit(o.ExitCode())
 }
 
 func (f checkFlags) validate() error {
@@ -476,51 +469,4 @@ func nextCommand(f checkFlags, o *check.Observation, r *policy.Result, dir strin
 		return "pip-witness verify --trust-embedded " + dir
 	}
 	return fmt.Sprintf("pip-witness verify --public-key %s %s", filepath.Join(dir, store.PolicyKeyFile), dir)
-}
-
-// parseOutputs reads FORMAT=FILE.
-func parseOutputs(values []string) ([][2]string, error) {
-	var outputs [][2]string
-	for _, v := range values {
-		format, file, ok := strings.Cut(v, "=")
-		if !ok || file == "" || format != "text" && format != "json" {
-			return nil, usage("write for example -o json=verdict.json", "-o %q: want text=FILE or json=FILE", v)
-		}
-		if err := checkOutput("-o", file); err != nil {
-			return nil, err
-		}
-		outputs = append(outputs, [2]string{format, file})
-	}
-	return outputs, nil
-}
-
-// render prints the outcome and writes the further outputs.
-func render(s streams, o report.Outcome, format string, verbose bool, outputs [][2]string) error {
-	style := report.Style{Color: colored(s.out), Verbose: verbose, Solution: solutions()}
-	write := func(format string, style report.Style) (string, error) {
-		var text strings.Builder
-		var err error
-		if format == "json" {
-			err = report.JSON(&text, o)
-		} else {
-			err = report.Text(&text, o, style)
-		}
-		return text.String(), err
-	}
-	for _, out := range outputs {
-		plain := style
-		plain.Color = false
-		text, err := write(out[0], plain)
-		if err != nil {
-			return err
-		}
-		if err := writeOutput(out[1], []byte(text)); err != nil {
-			return err
-		}
-	}
-	text, err := write(format, style)
-	if err != nil {
-		return err
-	}
-	return emit(s, "", []byte(text))
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"pip-witness/internal/report"
 	"pip-witness/internal/store"
 )
@@ -27,6 +29,19 @@ func checkOutput(flag, path string) error {
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usage("make it, or name another file", "%s %q: there is no directory %q", flag, path, dir)
+	}
+	return nil
+}
+
+// writable refuses a file whose place the user may not write to. What cannot be
+// told before it is written is an error then.
+func writable(flag, path string) error {
+	asked := path
+	if info, err := os.Lstat(path); err != nil || info.Mode().IsRegular() {
+		asked = filepath.Dir(path) // the file is replaced, not written to
+	}
+	if err := unix.Access(asked, unix.W_OK); err != nil {
+		return usage("check the permissions, or name another file", "%s %q: write to %q: %w", flag, path, asked, err)
 	}
 	return nil
 }

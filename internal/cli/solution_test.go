@@ -1,15 +1,25 @@
 package cli
 
-import "testing"
+import (
+	"testing"
 
-func TestSolutions(t *testing.T) {
-	ask := solutions()
-	for _, rule := range []string{"IMPORT_CRED_ACCESS", "IMPORT_NEW_CONNECTION", "PTH_EXEC_LINE"} {
-		if ask("", rule) == "" {
-			t.Errorf("nothing to do about %s", rule)
+	"pip-witness/policy"
+)
+
+func TestShippedRules(t *testing.T) {
+	known := shippedRules()()
+	for id, r := range known {
+		if r.ID != id || r.Module == "" || r.Title == "" || r.Solution == "" || r.Severity == 0 {
+			t.Errorf("rule %s: %+v", id, r)
 		}
 	}
-	if got := ask("", "NO_SUCH_RULE"); got != "" {
-		t.Errorf("an unknown rule has the solution %q", got)
+	if got, want := known["CRED_SSH_KEY"].Module, "credential_harvesting"; got != want {
+		t.Errorf("module %q, want %q", got, want)
+	}
+	if got := known["CRED_SSH_KEY"]; got.Attack != "T1552.004" || got.Severity != policy.Critical || got.FalsePositives == "" {
+		t.Errorf("annotations: %+v", got)
+	}
+	if _, ok := known["NO_SUCH_RULE"]; ok || len(known) < 50 {
+		t.Errorf("%d rules", len(known))
 	}
 }

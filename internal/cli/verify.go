@@ -62,7 +62,7 @@ only that the evidence agrees with itself, so the verdict is untrusted unless
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "public key `FILE` that is trusted to sign the policy; repeatable")
 	flags.StringArrayVar(&f.artifacts, "artifact", nil, "distribution `FILE` that the evidence has to be about; repeatable")
 	flags.StringVar(&f.format, "format", "text", "print `text` or json")
-	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write `FORMAT=FILE`; repeatable")
+	flags.StringArrayVarP(&f.outputs, "output", "o", nil, "also write text, json, sarif or markdown: `FORMAT=FILE`")
 	flags.BoolVar(&f.trustEmbedded, "trust-embedded", false, "trust the key that lies beside the evidence")
 	flags.DurationVar(&f.timeout, "eval-timeout", 30*time.Second, "time `LIMIT` for each rule module")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
@@ -84,7 +84,7 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 	if err := f.validate(); err != nil {
 		return err
 	}
-	outputs, err := parseOutputs(f.outputs)
+	outputs, err := parseOutputs(c, f.outputs)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ type Outcome struct {
 	Advice string `json:"-"`
 	// Next is the command to type next; empty is none.
 	Next string `json:"-"`
+	// Places are the lines of the requirements files, then those of the constraints
+	// files, in their order; empty when none was given.
+	Places []Place `json:"-"`
 	// Ephemeral tells that the key was made for this run and is gone.
 	Ephemeral bool `json:"ephemeralKey,omitempty"`
 }

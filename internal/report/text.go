@@ -123,16 +123,22 @@ func severityColor(s policy.Severity) string {
 }
 
 func (p *printer) headline(o Outcome) {
-	subjects := o.Requested
-	if len(subjects) == 0 {
-		for _, pkg := range o.Packages {
-			subjects = append(subjects, pkg.Name+" "+pkg.Version)
-		}
-	}
 	verdict := strings.ToUpper(string(o.Verdict))
-	p.line("%s  %s", p.paint(bold+";"+verdictColor(o.Verdict), verdict), Printable(strings.Join(subjects, ", ")))
+	p.line("%s  %s", p.paint(bold+";"+verdictColor(o.Verdict), verdict), Printable(strings.Join(subjects(o), ", ")))
 	p.wrapped("  ", "  ", explanation(o))
 	p.block()
+}
+
+// subjects are what was asked for, or else what was installed.
+func subjects(o Outcome) []string {
+	if len(o.Requested) > 0 {
+		return o.Requested
+	}
+	var all []string
+	for _, pkg := range o.Packages {
+		all = append(all, pkg.Name+" "+pkg.Version)
+	}
+	return all
 }
 
 // explanation says what the verdict means.
