@@ -7,6 +7,7 @@ package attest
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"pip-witness/evidence"
@@ -31,6 +32,16 @@ type Input struct {
 	Builder string
 	// Environ is the environment that the user's own shell gave to pip-witness.
 	Environ []string
+	// Distribution opens a distribution file that was downloaded for this step, by
+	// its SHA-256 in lower-case hex: what it opens has that digest. It is nil, or
+	// returns an error, where the file was not kept. The caller closes it.
+	Distribution func(sha256 string) (DistributionFile, error)
+}
+
+// DistributionFile is a wheel or an sdist that can be read at any place.
+type DistributionFile interface {
+	io.ReadSeekCloser
+	io.ReaderAt
 }
 
 // Layout maps paths inside the sandbox to paths outside.

@@ -590,6 +590,7 @@ func (c *run) attestInstall(ctx context.Context, recording *step.Recording) (*st
 	in := &attest.Input{
 		Step: StepInstall, Command: recording.Command, Started: recording.Started, Finished: recording.Finished,
 		Install: c.install, Before: c.before, After: c.installed, Layout: c.world.layout(), Builder: c.Builder, Environ: c.Environ,
+		Distribution: func(sha256 string) (attest.DistributionFile, error) { return c.gateway.Distribution(sha256) },
 	}
 	return step.Attest(ctx, in, catalogue.Install(), c.subjects(recording.Command))
 }

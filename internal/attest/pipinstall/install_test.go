@@ -50,11 +50,7 @@ func install(t *testing.T, args ...string) environment {
 		t.Skipf("needs python3 with venv: %v: %s", err, out)
 	}
 	report := filepath.Join(dir, "report.json")
-	cmd := exec.Command(python, append([]string{"-m", "pip", "--python", e.venv, "--disable-pip-version-check",
-		"install", "-q", "--no-cache-dir", "--report", report}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
+	e.pip(t, append([]string{"--report", report}, args...)...)
 	raw, err := os.ReadFile(report)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +80,16 @@ func install(t *testing.T, args ...string) environment {
 		},
 	}
 	return e
+}
+
+// pip installs into the environment.
+func (e environment) pip(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(e.python, append([]string{"-m", "pip", "--python", e.venv, "--disable-pip-version-check",
+		"install", "-q", "--no-cache-dir"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
 }
 
 // serve turns what the installer says it fetched into downloads, as an index

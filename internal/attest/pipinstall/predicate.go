@@ -99,6 +99,28 @@ type Package struct {
 	Tags      []string `json:"tags,omitempty"`
 	// RecordedFiles is the number of files in RECORD; 0 without a RECORD.
 	RecordedFiles int `json:"recordedFiles"`
+	// Requirements are RequiresDist with their markers decided, in order; absent
+	// where the marker environment is not known.
+	Requirements []Requirement `json:"requirements,omitempty"`
+	// RecordCheck is nil without a RECORD or without a walk of the tree.
+	RecordCheck *RecordCheck `json:"recordCheck,omitempty"`
+	// WheelStructure is nil for what did not come as a wheel, and where the wheel
+	// is not at hand.
+	WheelStructure *WheelStructure `json:"wheelStructure,omitempty"`
+	// Shadows are names of it that stand for something else: see Shadow.
+	Shadows []Shadow `json:"shadows,omitempty"`
+}
+
+// Requirement is one requirement of a distribution.
+type Requirement struct {
+	// Text is as in the metadata, Project the normalised name in it.
+	Text    string `json:"text"`
+	Project string `json:"project"`
+	// InForce says whether its marker holds in this environment, with the extras
+	// that were asked for.
+	InForce bool `json:"inForce"`
+	// Installed is the version of the project that is installed, empty for none.
+	Installed string `json:"installed,omitempty"`
 }
 
 // File is a distribution file.

@@ -20,6 +20,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"pip-witness/evidence"
+	"pip-witness/internal/attest"
 	"pip-witness/internal/pypi"
 )
 
@@ -59,10 +60,7 @@ func (c *collector) sources(ctx context.Context) error {
 // buildFiles returns setup.py and pyproject.toml of a local sdist or directory
 // by name; absent ones are absent.
 func (c *collector) buildFiles(o pypi.Origin) (map[string][]byte, error) {
-	if o.Local == nil {
-		return nil, errors.New("its source was unpacked, built and removed inside the sandbox: the bytes are not at hand")
-	}
-	if o.Local.Kind == "directory" {
+	if o.Local != nil && o.Local.Kind == "directory" {
 		root, err := pypi.OpenDir(c.in.Layout, o.Local.SandboxPath)
 		if err != nil {
 			return nil, fmt.Errorf("open the directory: %w", err)
@@ -70,20 +68,12 @@ func (c *collector) buildFiles(o pypi.Origin) (map[string][]byte, error) {
 		defer root.Close()
 		return directoryFiles(root)
 	}
-	root, err := pypi.OpenDir(c.in.Layout, path.Dir(o.Local.SandboxPath))
-	if err != nil {
-		return nil, fmt.Errorf("open the sdist: %w", err)
-	}
-	defer root.Close()
-	f, err := pypi.OpenFile(root, path.Base(o.Local.SandboxPath))
+	f, size, err := c.distributionFile(o)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if err := sameDigest(f, o.Local.Digests); err != nil {
-		return nil, err
-	}
-	return archiveFiles(f, o.Filename)
+	return archiveFiles(f, size, o.Filename)
 }
 
 // sameDigest makes sure that the file at hand is the one that was installed.
@@ -117,13 +107,9 @@ func directoryFiles(root *os.Root) (map[string][]byte, error) {
 }
 
 // archiveFiles reads the two files from the single top directory of an sdist.
-func archiveFiles(f *os.File, filename string) (map[string][]byte, error) {
+func archiveFiles(f attest.DistributionFile, size int64, filename string) (map[string][]byte, error) {
 	if strings.HasSuffix(filename, ".zip") {
-		info, err := f.Stat()
-		if err != nil {
-			return nil, err
-		}
-		return zipFiles(f, info.Size())
+		return zipFiles(f, size)
 	}
 	if !strings.HasSuffix(filename, ".tar.gz") && !strings.HasSuffix(filename, ".tgz") {
 		return nil, fmt.Errorf("archives like %q are not read", filename)
