@@ -5,9 +5,9 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -22,9 +22,12 @@ import (
 const (
 	maxWalkFiles   = 500_000
 	maxPyFile      = 4 << 20  // 4 MiB: one Python source file
+	maxPyBytes     = 1 << 30  // 1 GiB: all of them
+	maxReaders     = 4        // files read at a time
 	maxPthFile     = 16 << 20 // 16 MiB: one .pth file
 	maxPthLines    = 10_000
 	maxPthText     = 2_000 // bytes kept of one .pth line
+	maxLineFacts   = 50    // entries kept of one .pth line
 	maxListed      = 5_000 // entries of each list
 	maxZipPickles  = 100   // pickles in one archive
 	maxPackedBytes = 1 << 30
@@ -38,12 +41,14 @@ type fileWalk struct {
 	root   *os.Root
 	owners map[string]string // path below the site → normalised project
 	cut    map[string]bool   // lists that reached maxListed
+	python []string          // Python files, in order of the walk
 }
 
 func (c *collector) installedFiles(ctx context.Context) error {
 	out := &InstalledFiles{
 		SuspiciousImports: []string{}, SubprocessInInit: []string{}, NetworkInInit: []string{}, PickleFiles: []string{},
 		PickleAnalysis: []Pickle{}, PthFiles: []PthFile{}, StartupModules: []string{}, UnownedFiles: []string{},
+		ImportTime: []SourceFact{}, Obfuscation: []SourceFact{}, NativeLibraries: []NativeLibrary{},
 	}
 	c.predicate.InstalledFileAnalysis = out
 	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1 is found by its name only (.pkl, .pickle and the like)")
@@ -56,7 +61,9 @@ func (c *collector) installedFiles(ctx context.Context) error {
 			continue
 		}
 		w := &fileWalk{c: c, out: out, site: site, root: root, owners: c.owners(site), cut: cut}
-		err = w.walk(ctx)
+		if err = w.walk(ctx); err == nil {
+			err = w.modules(ctx)
+		}
 		root.Close()
 		if err != nil {
 			return err
@@ -106,6 +113,10 @@ func (w *fileWalk) walk(ctx context.Context) error {
 
 // add appends to a list up to its limit and says when it is reached.
 func (w *fileWalk) add(name string, list *[]string, entry string) {
+	addTo(w, name, list, entry)
+}
+
+func addTo[T any](w *fileWalk, name string, list *[]T, entry T) {
 	if len(*list) < maxListed {
 		*list = append(*list, entry)
 		return
@@ -135,10 +146,10 @@ func (w *fileWalk) file(p string, entry fs.DirEntry) {
 	}
 	switch ext {
 	case ".py", ".pyw":
-		w.python(p, full)
+		w.python = append(w.python, p)
 	case ".pyc", ".pyi":
 	default:
-		w.pickle(p, full, ext)
+		w.data(p, full, ext)
 	}
 }
 
@@ -147,41 +158,6 @@ func (w *fileWalk) file(p string, entry fs.DirEntry) {
 func (w *fileWalk) generated(p string) bool {
 	dir, _, _ := strings.Cut(p, "/")
 	return strings.HasSuffix(dir, ".egg-info") || strings.HasSuffix(dir, ".egg-link")
-}
-
-func (w *fileWalk) python(p, full string) {
-	data, err := pypi.ReadFile(w.root, p, maxPyFile)
-	if err != nil {
-		w.c.notExamined("installedFileAnalysis of "+full, "%v", err)
-		return
-	}
-	w.out.TotalPyFiles++
-	init := path.Base(p) == "__init__.py"
-	if !init && !mentionsHook(data) {
-		return // of other modules only the hooks count
-	}
-	facts := readSource(data)
-	at := func(o observation, what string) string {
-		return fmt.Sprintf("%s:%d: %s%s", full, o.line, what, suffix(o))
-	}
-	for _, o := range facts.hooks {
-		w.add("suspiciousImports", &w.out.SuspiciousImports, at(o, o.what))
-	}
-	if !init {
-		return
-	}
-	for _, o := range facts.calls {
-		if isProcessCall(o.what) {
-			w.add("subprocessInInit", &w.out.SubprocessInInit, at(o, o.what))
-		}
-	}
-	last := 0
-	for _, o := range facts.imports {
-		if isNetworkModule(o.what) && o.line != last {
-			last = o.line // one entry for "from socket import a, b"
-			w.add("networkInInit", &w.out.NetworkInInit, at(o, "import "+o.what))
-		}
-	}
 }
 
 // isPickleName reports whether files of this name are pickles by convention.
@@ -205,8 +181,9 @@ func isModelName(ext string) bool {
 	return false
 }
 
-// pickle examines a file that is a pickle by name or by its first bytes.
-func (w *fileWalk) pickle(p, full, ext string) {
+// data examines a file that is no source: a native library by its first bytes, a
+// pickle by its name or first bytes.
+func (w *fileWalk) data(p, full, ext string) {
 	f, err := pypi.OpenFile(w.root, p)
 	if err != nil {
 		w.c.notExamined("installedFileAnalysis.pickleFiles: "+full, "%v", err)
@@ -215,6 +192,10 @@ func (w *fileWalk) pickle(p, full, ext string) {
 	defer f.Close()
 	var head [4]byte
 	n, _ := f.ReadAt(head[:], 0)
+	if n == len(head) && string(head[:]) == elf.ELFMAG {
+		w.native(p, full, f)
+		return
+	}
 	magic := n >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5
 	archive := isModelName(ext) && n == 4 && string(head[:]) == "PK\x03\x04"
 	if !isPickleName(p, ext) && !magic && !archive {
@@ -243,6 +224,18 @@ func (w *fileWalk) pickle(p, full, ext string) {
 		return // the two bytes were chance: nothing is imported before it breaks
 	}
 	w.record(pickleFacts(full, info.Size(), scan, err))
+}
+
+// native describes an ELF file.
+func (w *fileWalk) native(p, full string, f *os.File) {
+	info, err := f.Stat()
+	if err != nil {
+		w.c.notExamined("installedFileAnalysis.nativeLibraries: "+full, "%v", err)
+		return
+	}
+	library := readELF(f, info.Size())
+	library.Path, library.Package = full, w.owners[p]
+	addTo(w, "nativeLibraries", &w.out.NativeLibraries, library)
 }
 
 func (w *fileWalk) record(p Pickle) {
@@ -320,7 +313,7 @@ func (w *fileWalk) pth(p, full string) {
 		switch {
 		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "":
 		case strings.HasPrefix(line, "import ") || strings.HasPrefix(line, "import\t") || strings.HasSuffix(p, ".start"):
-			out.ExecutableLines = append(out.ExecutableLines, PthLine{Line: n, Text: clip(line), Calls: callsOf(line)})
+			out.ExecutableLines = append(out.ExecutableLines, PthLine{Line: n, Text: clip(line), Calls: callsOf(line), Obfuscation: obfuscationOf(line)})
 		default:
 			out.PathLines = append(out.PathLines, clip(line))
 		}
@@ -344,3 +337,19 @@ func callsOf(line string) []string {
 	}
 	return out
 }
+
+// obfuscationOf lists what hides what a line does.
+func obfuscationOf(line string) []string {
+	var out []string
+	facts := readSource([]byte(line))
+	for _, o := range facts.obscured {
+		out = append(out, o.kind+": "+o.what)
+	}
+	for _, o := range facts.encoded {
+		out = append(out, "encoded-literal: "+o.what)
+	}
+	return cutStrings(out)
+}
+
+// cutStrings bounds a list of one line, whose own text is kept beside it.
+func cutStrings(list []string) []string { return list[:min(len(list), maxLineFacts)] }

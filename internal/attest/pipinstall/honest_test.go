@@ -3,6 +3,8 @@ package pipinstall_test
 import (
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,4 +56,40 @@ func TestE2EHonest(t *testing.T) {
 			t.Errorf("%s: shadows %+v", p.Name, p.Shadows)
 		}
 	}
+	honestFiles(t, got.InstalledFileAnalysis)
+}
+
+// honestFiles wants no fact of a kind that honest code does not need.
+func honestFiles(t *testing.T, f *pipinstall.InstalledFiles) {
+	t.Helper()
+	counts := map[string]int{}
+	hard := []string{"exec-decoded", "hidden-code", "compatibility-name", "lookalike-name", "escaped-name", "computed-name", "dynamic-builtin"}
+	for _, o := range f.Obfuscation {
+		counts["obfuscation "+o.Kind]++
+		if slices.Contains(hard, o.Kind) {
+			t.Errorf("obfuscation %+v", o)
+		} else {
+			t.Logf("obfuscation %+v", o)
+		}
+	}
+	for _, o := range f.ImportTime {
+		counts["import time "+o.Kind]++
+		if o.Kind == "network" {
+			t.Errorf("network at import: %+v", o)
+		} else {
+			t.Logf("at import: %+v", o)
+		}
+	}
+	for _, l := range f.NativeLibraries {
+		counts["native libraries"]++
+		t.Logf("%s %s init %d needed %q imports %q", l.Path[strings.Index(l.Path, "site-packages")+14:], l.Machine, l.Init, l.Needed, l.Imports)
+		if l.Error != "" {
+			t.Errorf("%s: %s", l.Path, l.Error)
+		}
+		for _, n := range l.Findings {
+			counts["native "+n.Kind]++
+			t.Errorf("%s: %+v", l.Path, n)
+		}
+	}
+	t.Logf("%d files, %d .py: %v", f.TotalFiles, f.TotalPyFiles, counts)
 }

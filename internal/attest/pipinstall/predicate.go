@@ -180,9 +180,37 @@ type InstalledFiles struct {
 	// UnownedFiles are files of the site directories that no RECORD lists (byte
 	// code aside), absolute, sorted.
 	UnownedFiles []string `json:"unownedFiles"`
+	// ImportTime are the calls in any module that run when it is imported and start
+	// a process or use the network; kinds: process, network, socket (one is made,
+	// nothing is contacted).
+	ImportTime []SourceFact `json:"importTime"`
+	// Obfuscation is what hides what a module does. Kinds that honest code does not
+	// need: exec-decoded, hidden-code, compatibility-name, lookalike-name,
+	// escaped-name, computed-name, dynamic-builtin. Kinds that it has at times:
+	// decoder-chain, marshal, dense-literal, encoded-literal, long-line.
+	Obfuscation []SourceFact `json:"obfuscation"`
+	// NativeLibraries has one entry for each ELF file.
+	NativeLibraries []NativeLibrary `json:"nativeLibraries"`
 	// TotalPyFiles is the number of .py files read; TotalFiles of all files seen.
 	TotalPyFiles int `json:"totalPyFiles"`
 	TotalFiles   int `json:"totalFiles"`
+}
+
+// SourceFact is one place in an installed Python file.
+type SourceFact struct {
+	// Path is absolute; Line counts from 1.
+	Path string `json:"path"`
+	Line int    `json:"line"`
+	// Package is the normalised name of the distribution whose RECORD lists the
+	// file, empty when none does.
+	Package string `json:"package,omitempty"`
+	Kind    string `json:"kind"`
+	What    string `json:"what"`
+	// Deferred is true for what does not run when the file is imported: in a
+	// function, or behind if __name__ == "__main__" and the like.
+	Deferred bool `json:"deferred,omitempty"`
+	// Through is the function by whose call, at the level of the module, it runs.
+	Through string `json:"through,omitempty"`
 }
 
 // Pickle is what the opcodes of one pickle file do, found without loading it.
@@ -228,6 +256,8 @@ type PthLine struct {
 	Line  int      `json:"line"`
 	Text  string   `json:"text"`
 	Calls []string `json:"calls,omitempty"`
+	// Obfuscation is what hides what the line does, as "kind: what".
+	Obfuscation []string `json:"obfuscation,omitempty"`
 }
 
 // Pyproject is the build system that one pyproject.toml names.

@@ -245,8 +245,11 @@ func lines(list []observation, keep func(string) bool) []string {
 }
 
 func suffix(o observation) string {
-	if o.deferred {
+	switch {
+	case o.deferred:
 		return " (in a function)"
+	case o.through != "":
+		return " (in a function that runs at import: " + clip(o.through) + ")"
 	}
 	return ""
 }
