@@ -68,6 +68,7 @@ func (w *fileWalk) readModule(p string, total *atomic.Int64) moduleFacts {
 		return moduleFacts{problem: err}
 	}
 	m := moduleFacts{facts: readSource(data), encoded: declaresEncoding(data)}
+	m.cut = m.facts.cut
 	m.keep(path.Base(p) == "__init__.py")
 	return m
 }
@@ -126,7 +127,7 @@ func (w *fileWalk) module(p string, m *moduleFacts) {
 		w.c.notExamined("installedFileAnalysis of "+full, "its source has an encoding other than UTF-8: it was read as if it were")
 	}
 	if m.cut {
-		w.c.notExamined("installedFileAnalysis of "+full, "more than %d facts of a kind", maxModuleFacts)
+		w.c.notExamined("installedFileAnalysis of "+full, "more calls or facts of a kind than are followed: %d of each are kept", maxModuleFacts)
 	}
 	w.out.TotalPyFiles++
 	at := func(o observation, what string) string {

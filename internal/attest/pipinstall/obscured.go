@@ -43,7 +43,7 @@ func (r *sourceReader) obscuredCall(full string, t []token, open, line int, wher
 	if !runs && !decodes || !isOp(t, open, "(") {
 		return
 	}
-	what := r.decodes(argument(t, open))
+	what := r.decodes(r.argument(t, open))
 	switch {
 	case what != "" && runs:
 		note(execDecoded, "%s of %s", full, what)
@@ -54,7 +54,11 @@ func (r *sourceReader) obscuredCall(full string, t []token, open, line int, wher
 
 // argument returns the tokens between an opening bracket and its closing one, as
 // far as is looked.
-func argument(t []token, open int) []token {
+func (r *sourceReader) argument(t []token, open int) []token {
+	if r.budget <= 0 {
+		r.facts.cut = true
+		return nil
+	}
 	depth := 0
 	end := open
 	for limit := min(len(t), open+maxArgument); end < limit; end++ {
@@ -64,6 +68,7 @@ func argument(t []token, open int) []token {
 			}
 		}
 	}
+	r.budget -= end - open
 	return t[min(open+1, end):end]
 }
 

@@ -41,6 +41,7 @@ type sourceFacts struct {
 	encoded  []observation // long string literals that look encoded
 	obscured []observation // what hides what the file does, by kind
 	command  bool          // the name "cmdclass" is used
+	cut      bool          // a limit left something out
 }
 
 // maxObservations bounds each list of one file, maxLookahead the tokens of one
@@ -49,6 +50,7 @@ const (
 	maxObservations = 10_000
 	maxLookahead    = 200
 	maxArgument     = 2_000
+	maxArguments    = 2_000_000 // over all calls of a file
 )
 
 // readSource analyses one Python source file.
@@ -68,6 +70,7 @@ func readSource(src []byte) sourceFacts {
 	for _, n := range l.notes {
 		r.add(&r.facts.obscured, n)
 	}
+	r.facts.cut = r.facts.cut || len(l.notes) == maxNotes || r.graph.calls > maxCalls
 	r.reach()
 	return r.facts
 }
@@ -81,10 +84,11 @@ type sourceReader struct {
 	graph   callGraph
 	// checking is false once the file gives TYPE_CHECKING a value of its own.
 	checking bool
+	budget   int // tokens of arguments that will still be looked at
 }
 
 func newSourceReader() *sourceReader {
-	return &sourceReader{alias: map[string]string{}, decoded: map[string]bool{}, graph: newCallGraph(), checking: true}
+	return &sourceReader{alias: map[string]string{}, decoded: map[string]bool{}, graph: newCallGraph(), checking: true, budget: maxArguments}
 }
 
 // block is an open block: statements indented deeper belong to it.
@@ -103,9 +107,11 @@ const (
 )
 
 func (r *sourceReader) add(list *[]observation, o observation) {
-	if len(*list) < maxObservations {
-		*list = append(*list, o)
+	if len(*list) >= maxObservations {
+		r.facts.cut = true
+		return
 	}
+	*list = append(*list, o)
 }
 
 // here is the place of a statement in the blocks that are open.
@@ -281,7 +287,7 @@ func (r *sourceReader) assignment(t []token) {
 	if target, next, ok := r.getattr(t, 2); ok && next == len(t) {
 		r.alias[name] = target
 	}
-	if what := r.decodes(t[2:min(len(t), 2+maxArgument)]); what != "" {
+	if r.decodes(t[2:min(len(t), 2+maxArgument)]) != "" {
 		r.decoded[name] = true
 	}
 }
