@@ -12,13 +12,16 @@ type Predicate struct {
 	// Packages are the distributions installed in the environment, sorted by
 	// normalised name.
 	Packages []Package `json:"packages"`
-	// SetupPyAnalysis has one entry for each setup.py that could be read.
+	// SetupPyAnalysis has one entry for each Python file of a source that runs in
+	// its build and could be read: setup.py, in-tree backends, hooks that a
+	// configuration names.
 	SetupPyAnalysis []SetupPy `json:"setupPyAnalysis"`
 	// TotalInstalled is the number of Packages.
 	TotalInstalled int `json:"totalInstalled"`
 	// InstalledFileAnalysis is nil when no site directory could be walked.
 	InstalledFileAnalysis *InstalledFiles `json:"installedFileAnalysis,omitempty"`
-	// PyprojectAnalysis has one entry for each pyproject.toml that could be read.
+	// PyprojectAnalysis has one entry for each pyproject.toml and setup.cfg that
+	// could be read.
 	PyprojectAnalysis []Pyproject `json:"pyprojectAnalysis"`
 	// PEP740Verification has one entry for each package from an index.
 	PEP740Verification []PEP740 `json:"pep740Verification"`
@@ -107,6 +110,8 @@ type Package struct {
 	// WheelStructure is nil for what did not come as a wheel, and where the wheel
 	// is not at hand.
 	WheelStructure *WheelStructure `json:"wheelStructure,omitempty"`
+	// SourceComparison is nil for what was not built here from an sdist at hand.
+	SourceComparison *SourceComparison `json:"sourceComparison,omitempty"`
 	// Shadows are names of it that stand for something else: see Shadow.
 	Shadows []Shadow `json:"shadows,omitempty"`
 }
@@ -156,6 +161,11 @@ type SetupPy struct {
 	EncodedLines    []string `json:"encodedLines,omitempty"`
 	// FileOperations are writes, removals and literals that name sensitive paths.
 	FileOperations []string `json:"fileOperations"`
+	// Role is setup.py, build backend or build hook.
+	Role string `json:"role"`
+	// Obfuscation is what hides what it does, as "line N: kind: what"; kinds as in
+	// InstalledFiles.
+	Obfuscation []string `json:"obfuscation,omitempty"`
 }
 
 // InstalledFiles is what static reading of the installed files shows. Entries
@@ -272,8 +282,13 @@ type Pyproject struct {
 	BackendPath []string `json:"backendPath,omitempty"`
 	// IsCustomBackend is true for a backend of the project itself, or one that
 	// is not widely known.
-	IsCustomBackend bool   `json:"isCustomBackend"`
-	Error           string `json:"error,omitempty"`
+	IsCustomBackend bool `json:"isCustomBackend"`
+	// CmdClass are the commands of setuptools that the configuration replaces,
+	// Hooks the code of the project's own that a backend is told to run, as
+	// "backend: name or file".
+	CmdClass []string `json:"cmdClass,omitempty"`
+	Hooks    []string `json:"hooks,omitempty"`
+	Error    string   `json:"error,omitempty"`
 }
 
 // PEP740 is what is known of the publish attestations of one distribution file.

@@ -218,3 +218,64 @@ func TestBadMetadata(t *testing.T) {
 		}
 	}
 }
+
+// TestSourceComparison builds an sdist that the gateway kept and whose build
+// changes one module and makes another.
+func TestSourceComparison(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, testpkg.InTree{
+		Wheel:   testpkg.Wheel{Name: "built", Version: "3", Files: map[string]string{"built/__init__.py": "A = 1\n", "built/same.py": "B = 1\n"}},
+		Hook:    "open('src/built/__init__.py', 'w').write('A = 2\\n')\nopen('src/built/made.py', 'w').write('')\n",
+		Sources: map[string]string{"CMakeLists.txt": "project(built)\n", "setup.cfg": "[options]\nsetup_requires = more\n"},
+	})
+	e := install(t, "--no-index", "--find-links", dir, "built")
+	e.serve(t)
+	e.walk(t, dir)
+	got := run[pipinstall.Predicate](t, pipinstall.Attestor(), e.input)
+	in := e.input.Layout.SitePackages[0]
+	want := &pipinstall.SourceComparison{Same: 1, Changed: []string{in + "/built/__init__.py"}, Added: []string{in + "/built/made.py"}}
+	if diff := cmp.Diff(want, packageOf(t, got, "built").SourceComparison); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(got.PyprojectAnalysis) != 2 || got.PyprojectAnalysis[1].Path != "setup.cfg" || !cmp.Equal(got.PyprojectAnalysis[1].BuildRequires, []string{"more"}) {
+		t.Errorf("build requirements: %+v", got.PyprojectAnalysis)
+	}
+	if !strings.Contains(fmt.Sprint(got.NotExamined), "CMakeLists.txt") {
+		t.Errorf("nothing is said of CMake: %+v", got.NotExamined)
+	}
+}
+
+// TestModuleFacts installs a wheel whose modules do at import what they should not,
+// and a native library, and wants each with its owner.
+func TestModuleFacts(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, testpkg.Wheel{Name: "loud", Version: "1", Files: map[string]string{
+		"loud/__init__.py": "from . import deep\n",
+		"loud/deep.py":     "import subprocess as s, urllib.request as u\ndef go():\n  s.run(['true'])\ngo()\nu.urlopen('http://127.0.0.1:9/')\n",
+		"loud/odd.py":      "import base64\nexec(base64.b64decode('cGFzcw=='))\n",
+		"loud/lib.so":      "\x7fELF broken",
+		"loud.pth":         "import base64; exec(base64.b64decode('cGFzcw=='))\n",
+	}})
+	e := install(t, "--no-index", "--find-links", dir, "--no-compile", "loud")
+	e.serve(t)
+	e.walk(t, dir)
+	f := run[pipinstall.Predicate](t, pipinstall.Attestor(), e.input).InstalledFileAnalysis
+	in := e.input.Layout.SitePackages[0] + "/"
+	want := []pipinstall.SourceFact{
+		{Path: in + "loud/deep.py", Line: 3, Package: "loud", Kind: "process", What: "subprocess.run", Through: "go"},
+		{Path: in + "loud/deep.py", Line: 5, Package: "loud", Kind: "network", What: "urllib.request.urlopen"},
+	}
+	if diff := cmp.Diff(want, f.ImportTime); diff != "" {
+		t.Errorf("import time (-want +got):\n%s", diff)
+	}
+	want = []pipinstall.SourceFact{{Path: in + "loud/odd.py", Line: 2, Package: "loud", Kind: "exec-decoded", What: "exec of base64.b64decode"}}
+	if diff := cmp.Diff(want, f.Obfuscation); diff != "" {
+		t.Errorf("obfuscation (-want +got):\n%s", diff)
+	}
+	if l := f.NativeLibraries; len(l) != 1 || l[0].Error == "" || l[0].Package != "loud" {
+		t.Errorf("native libraries %+v", l)
+	}
+	if p := f.PthFiles; len(p) != 1 || len(p[0].ExecutableLines) != 1 || !cmp.Equal(p[0].ExecutableLines[0].Obfuscation, []string{"exec-decoded: exec of base64.b64decode"}) {
+		t.Errorf("pth files %+v", p)
+	}
+}
