@@ -1,14 +1,11 @@
 package pipinstall
 
 import (
-	"archive/zip"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -20,17 +17,15 @@ import (
 
 // Limits on the walk over the installed files.
 const (
-	maxWalkFiles   = 500_000
-	maxPyFile      = 4 << 20  // 4 MiB: one Python source file
-	maxPyBytes     = 1 << 30  // 1 GiB: all of them
-	maxReaders     = 4        // files read at a time
-	maxPthFile     = 16 << 20 // 16 MiB: one .pth file
-	maxPthLines    = 10_000
-	maxPthText     = 2_000 // bytes kept of one .pth line
-	maxLineFacts   = 50    // entries kept of one .pth line
-	maxListed      = 5_000 // entries of each list
-	maxZipPickles  = 100   // pickles in one archive
-	maxPackedBytes = 1 << 30
+	maxWalkFiles = 500_000
+	maxPyFile    = 4 << 20  // 4 MiB: one Python source file
+	maxPyBytes   = 1 << 30  // 1 GiB: all of them
+	maxReaders   = 4        // files read at a time
+	maxPthFile   = 16 << 20 // 16 MiB: one .pth file
+	maxPthLines  = 10_000
+	maxPthText   = 2_000 // bytes kept of one .pth line
+	maxLineFacts = 50    // entries kept of one .pth line
+	maxListed    = 5_000 // entries of each list
 )
 
 // fileWalk reads the files of one site directory.
@@ -51,7 +46,7 @@ func (c *collector) installedFiles(ctx context.Context) error {
 		ImportTime: []SourceFact{}, Obfuscation: []SourceFact{}, NativeLibraries: []NativeLibrary{},
 	}
 	c.predicate.InstalledFileAnalysis = out
-	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1 is found by its name only (.pkl, .pickle and the like)")
+	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1, or a packed one, is found by its name only (.pkl, .joblib and the like)")
 	c.notExamined("installedFileAnalysis of byte code", ".pyc files are not read: the .py beside them is")
 	cut := map[string]bool{}
 	for _, site := range c.env.Sites {
@@ -160,27 +155,6 @@ func (w *fileWalk) generated(p string) bool {
 	return strings.HasSuffix(dir, ".egg-info") || strings.HasSuffix(dir, ".egg-link")
 }
 
-// isPickleName reports whether files of this name are pickles by convention.
-func isPickleName(p, ext string) bool {
-	switch ext {
-	case ".pkl", ".pickle", ".pck", ".pcl", ".joblib", ".dill":
-		return true
-	case ".gz":
-		inner := strings.ToLower(path.Ext(strings.TrimSuffix(p, path.Ext(p))))
-		return inner == ".pkl" || inner == ".pickle"
-	}
-	return false
-}
-
-// isModelName reports whether files of this name are archives with pickles.
-func isModelName(ext string) bool {
-	switch ext {
-	case ".pt", ".pth", ".ckpt", ".bin", ".npz", ".mar":
-		return true
-	}
-	return false
-}
-
 // data examines a file that is no source: a native library by its first bytes, a
 // pickle by its name or first bytes.
 func (w *fileWalk) data(p, full, ext string) {
@@ -197,8 +171,9 @@ func (w *fileWalk) data(p, full, ext string) {
 		return
 	}
 	magic := n >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5
+	array := n == len(head) && string(head[:]) == "\x93NUM"
 	archive := isModelName(ext) && n == 4 && string(head[:]) == "PK\x03\x04"
-	if !isPickleName(p, ext) && !magic && !archive {
+	if !isPickleName(p, ext) && !magic && !array && !archive {
 		return
 	}
 	info, err := f.Stat()
@@ -210,16 +185,10 @@ func (w *fileWalk) data(p, full, ext string) {
 		w.archive(f, full, info.Size())
 		return
 	}
-	var r io.Reader = f
-	if ext == ".gz" {
-		gz, err := gzip.NewReader(f)
-		if err != nil {
-			w.record(Pickle{Path: full, Size: info.Size(), Error: err.Error()})
-			return
-		}
-		r = io.LimitReader(gz, maxPackedBytes)
+	scan, err := scanPacked(f)
+	if errors.Is(err, errNoObjects) {
+		return
 	}
-	scan, err := scanPickle(r)
 	if magic && !isPickleName(p, ext) && err != nil && len(scan.ops) == 0 {
 		return // the two bytes were chance: nothing is imported before it breaks
 	}
@@ -236,56 +205,6 @@ func (w *fileWalk) native(p, full string, f *os.File) {
 	library := readELF(f, info.Size())
 	library.Path, library.Package = full, w.owners[p]
 	addTo(w, "nativeLibraries", &w.out.NativeLibraries, library)
-}
-
-func (w *fileWalk) record(p Pickle) {
-	w.add("pickleFiles", &w.out.PickleFiles, p.Path)
-	if len(w.out.PickleAnalysis) < maxListed {
-		p.DangerousOps, p.GlobalRefs = list(p.DangerousOps), list(p.GlobalRefs)
-		w.out.PickleAnalysis = append(w.out.PickleAnalysis, p)
-	}
-}
-
-func pickleFacts(name string, size int64, s *pickleScan, err error) Pickle {
-	p := Pickle{
-		Path: name, Size: size, HasReduce: s.ops["REDUCE"], HasGlobal: s.ops["GLOBAL"], HasInst: s.ops["INST"],
-		HasStack: s.ops["STACK_GLOBAL"], DangerousOps: s.dangerousOps(), GlobalRefs: s.refs, IsSafe: err == nil && s.safe(),
-	}
-	switch {
-	case err != nil:
-		p.Error = err.Error()
-	case s.broken:
-		p.Error = "the stack could not be followed"
-	}
-	return p
-}
-
-// archive examines the pickles in a zip file, as model files are.
-func (w *fileWalk) archive(f io.ReaderAt, full string, size int64) {
-	z, err := zip.NewReader(f, size)
-	if err != nil {
-		w.record(Pickle{Path: full, Size: size, Error: err.Error()})
-		return
-	}
-	count := 0
-	for _, m := range z.File {
-		if !strings.HasSuffix(m.Name, ".pkl") {
-			continue
-		}
-		if count++; count > maxZipPickles {
-			w.c.notExamined("installedFileAnalysis.pickleAnalysis of "+full, "more than %d pickles in it", maxZipPickles)
-			return
-		}
-		name := full + "!" + m.Name
-		r, err := m.Open()
-		if err != nil {
-			w.record(Pickle{Path: name, Error: err.Error()})
-			continue
-		}
-		scan, err := scanPickle(io.LimitReader(r, maxPackedBytes))
-		r.Close()
-		w.record(pickleFacts(name, int64(min(m.UncompressedSize64, 1<<62)), scan, err))
-	}
 }
 
 // pth reads a file that the interpreter's start-up executes or adds to the

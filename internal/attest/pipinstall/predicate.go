@@ -238,6 +238,10 @@ type Pickle struct {
 	// "module.name" that are imported, in order of first use.
 	DangerousOps []string `json:"dangerousOps"`
 	GlobalRefs   []string `json:"globalRefs"`
+	// DangerousGlobals are those of GlobalRefs that run code or commands or reach
+	// files, the network or other modules, sorted; "?.?" is one whose name could not
+	// be followed.
+	DangerousGlobals []string `json:"dangerousGlobals,omitempty"`
 	// IsSafe is true when the file was read to its end and every global is one
 	// that builds plain data.
 	IsSafe bool `json:"isSafe"`
