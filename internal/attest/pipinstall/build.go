@@ -36,10 +36,9 @@ const (
 
 // collect is the first visit: the files whose names are fixed.
 func (b *build) collect(name string, size int64, r io.Reader) error {
-	switch path.Base(name) {
-	case "CMakeLists.txt", "meson.build", "configure", "configure.ac", "Makefile", "makefile", "Cargo.toml", "build.rs", "build.zig", "go.mod", "binding.gyp", "SConstruct":
-		if len(b.foreign) < maxForeign {
-			b.foreign = append(b.foreign, name)
+	if foreignBuild(name) {
+		if b.foreign = append(b.foreign, clip(name)); len(b.foreign) > maxForeign {
+			b.foreign = b.foreign[:maxForeign]
 		}
 		return nil
 	}
@@ -55,6 +54,18 @@ func (b *build) collect(name string, size int64, r io.Reader) error {
 		b.files[name] = content
 	}
 	return nil
+}
+
+// foreignBuild reports whether a file describes a build in another language than
+// Python. Makefiles below the top are mostly those of documentation.
+func foreignBuild(name string) bool {
+	switch path.Base(name) {
+	case "CMakeLists.txt", "meson.build", "Cargo.toml", "build.rs", "build.zig", "binding.gyp", "SConstruct":
+		return true
+	case "configure", "configure.ac", "Makefile", "makefile":
+		return !strings.Contains(name, "/")
+	}
+	return false
 }
 
 // maxForeign bounds the build descriptions that are named as not analysed.

@@ -35,6 +35,7 @@ type fileWalk struct {
 	site   string
 	root   *os.Root
 	owners map[string]string // path below the site → normalised project
+	hashed map[string]bool   // byte code of which RECORD gives a digest
 	cut    map[string]bool   // lists that reached maxListed
 	python []string          // Python files, in order of the walk
 }
@@ -43,11 +44,11 @@ func (c *collector) installedFiles(ctx context.Context) error {
 	out := &InstalledFiles{
 		SuspiciousImports: []string{}, SubprocessInInit: []string{}, NetworkInInit: []string{}, PickleFiles: []string{},
 		PickleAnalysis: []Pickle{}, PthFiles: []PthFile{}, StartupModules: []string{}, UnownedFiles: []string{},
-		ImportTime: []SourceFact{}, Obfuscation: []SourceFact{}, NativeLibraries: []NativeLibrary{},
+		ImportTime: []SourceFact{}, Obfuscation: []SourceFact{}, NativeLibraries: []NativeLibrary{}, ByteCode: []ByteCode{},
 	}
 	c.predicate.InstalledFileAnalysis = out
 	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1, or a packed one, is found by its name only (.pkl, .joblib and the like)")
-	c.notExamined("installedFileAnalysis of byte code", ".pyc files are not read: the .py beside them is")
+	c.notExamined("installedFileAnalysis of byte code", "the code in .pyc files is not read: the .py beside them is, and byteCode lists those that do not depend on one")
 	cut := map[string]bool{}
 	for _, site := range c.env.Sites {
 		root, err := pypi.OpenDir(c.in.Layout, site)
@@ -55,7 +56,7 @@ func (c *collector) installedFiles(ctx context.Context) error {
 			c.notExamined("installedFileAnalysis of "+site, "%v", err)
 			continue
 		}
-		w := &fileWalk{c: c, out: out, site: site, root: root, owners: c.owners(site), cut: cut}
+		w := &fileWalk{c: c, out: out, site: site, root: root, owners: c.owners(site), hashed: c.shippedByteCode(site), cut: cut}
 		if err = w.walk(ctx); err == nil {
 			err = w.modules(ctx)
 		}
@@ -142,7 +143,9 @@ func (w *fileWalk) file(p string, entry fs.DirEntry) {
 	switch ext {
 	case ".py", ".pyw":
 		w.python = append(w.python, p)
-	case ".pyc", ".pyi":
+	case ".pyc":
+		w.byteCode(p, full)
+	case ".pyi":
 	default:
 		w.data(p, full, ext)
 	}

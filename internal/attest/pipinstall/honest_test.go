@@ -80,6 +80,16 @@ func honestFiles(t *testing.T, f *pipinstall.InstalledFiles) {
 			t.Logf("at import: %+v", o)
 		}
 	}
+	if len(f.ByteCode)+len(f.UnownedFiles)+len(f.StartupModules) > 0 {
+		t.Errorf("byte code %+v, unowned %q, startup modules %q", f.ByteCode, f.UnownedFiles, f.StartupModules)
+	}
+	for _, p := range f.PickleAnalysis {
+		counts["pickles"]++
+		t.Logf("pickle %+v", p)
+		if len(p.DangerousGlobals) > 0 {
+			t.Errorf("pickle %q imports %q", p.Path, p.DangerousGlobals)
+		}
+	}
 	for _, l := range f.NativeLibraries {
 		counts["native libraries"]++
 		t.Logf("%s %s init %d needed %q imports %q", l.Path[strings.Index(l.Path, "site-packages")+14:], l.Machine, l.Init, l.Needed, l.Imports)

@@ -131,7 +131,7 @@ for n, inner in (("m.pt", {"m/data.pkl": bad, "m/data/0": b"PK\x03\x04zip", "m/v
 		t.Fatal(err)
 	}
 	defer root.Close()
-	w := &fileWalk{c: &collector{}, out: &InstalledFiles{}, site: "/s", root: root, owners: map[string]string{}, cut: map[string]bool{}}
+	w := &fileWalk{c: &collector{}, out: &InstalledFiles{}, site: "/s", root: root, owners: map[string]string{}, hashed: map[string]bool{}, cut: map[string]bool{}}
 	if err := w.walk(t.Context()); err != nil {
 		t.Fatal(err)
 	}

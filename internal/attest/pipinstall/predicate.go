@@ -201,9 +201,24 @@ type InstalledFiles struct {
 	Obfuscation []SourceFact `json:"obfuscation"`
 	// NativeLibraries has one entry for each ELF file.
 	NativeLibraries []NativeLibrary `json:"nativeLibraries"`
+	// ByteCode are compiled files that the interpreter runs without a look at their
+	// source, or that the installer did not make.
+	ByteCode []ByteCode `json:"byteCode"`
 	// TotalPyFiles is the number of .py files read; TotalFiles of all files seen.
 	TotalPyFiles int `json:"totalPyFiles"`
 	TotalFiles   int `json:"totalFiles"`
+}
+
+// ByteCode is one compiled Python file. Its code is not read.
+type ByteCode struct {
+	// Path is absolute; Package the normalised name of the distribution whose RECORD
+	// lists it, empty for none.
+	Path    string `json:"path"`
+	Package string `json:"package,omitempty"`
+	// Why is no-source (there is none beside it), unchecked (PEP 552: it is valid
+	// whatever the source says), shipped (RECORD has its digest: the distribution
+	// brought it) or unreadable.
+	Why []string `json:"why"`
 }
 
 // SourceFact is one place in an installed Python file.
@@ -270,7 +285,7 @@ type PthLine struct {
 	Line  int      `json:"line"`
 	Text  string   `json:"text"`
 	Calls []string `json:"calls,omitempty"`
-	// Obfuscation is what hides what the line does, as "kind: what".
+	// Obfuscation is what hides what the line does, as "kind: what", 50 at most.
 	Obfuscation []string `json:"obfuscation,omitempty"`
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // RecordCheck compares RECORD with the tree that was found after the
-// installation. Paths are absolute; lists are sorted, and what was cut is in
+// installation. Paths are absolute, cut at 2,000 bytes; lists are sorted, and what was cut is in
 // NotExamined.
 type RecordCheck struct {
 	// Matching is the number of files that have the recorded digest and size,
@@ -235,6 +235,15 @@ func (c *collector) cutRecord(key string, r *RecordCheck) {
 	}{{"missing", &r.Missing}, {"outside", &r.Outside}, {"duplicates", &r.Duplicates}} {
 		slices.Sort(*list.list)
 		*list.list = cut(c, "recordCheck."+list.name+" of "+key, *list.list)
+		for i, p := range *list.list {
+			(*list.list)[i] = clip(p)
+		}
+	}
+	for i := range r.Mismatches {
+		r.Mismatches[i].Path = clip(r.Mismatches[i].Path)
+	}
+	for i := range r.Overwritten {
+		r.Overwritten[i].Path = clip(r.Overwritten[i].Path)
 	}
 }
 

@@ -279,3 +279,32 @@ func TestModuleFacts(t *testing.T) {
 		t.Errorf("pth files %+v", p)
 	}
 }
+
+// TestByteCode lists compiled files that do not depend on a source, and none of
+// those that the installer made.
+func TestByteCode(t *testing.T) {
+	dir := t.TempDir()
+	const magic = "\xa7\r\r\n"
+	write(t, dir, testpkg.Wheel{Name: "code", Version: "1", Files: map[string]string{
+		"code_a.py": "A = 1\n", "lone/only.pyc": magic + "\x00\x00\x00\x00", "lone/short.pyc": "x",
+	}})
+	e := install(t, "--no-index", "--find-links", dir, "code")
+	compiled, err := filepath.Glob(filepath.Join(e.site(), "__pycache__", "code_a.*.pyc"))
+	if err != nil || len(compiled) != 1 {
+		t.Fatalf("compiled %q, %v", compiled, err)
+	}
+	f := run[pipinstall.Predicate](t, pipinstall.Attestor(), e.input).InstalledFileAnalysis
+	in := e.input.Layout.SitePackages[0]
+	want := []pipinstall.ByteCode{
+		{Path: in + "/lone/only.pyc", Package: "code", Why: []string{"shipped", "no-source"}},
+		{Path: in + "/lone/short.pyc", Package: "code", Why: []string{"shipped", "no-source", "unreadable"}},
+	}
+	if diff := cmp.Diff(want, f.ByteCode); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	change(t, compiled[0], magic+"\x01\x00\x00\x00")
+	f = run[pipinstall.Predicate](t, pipinstall.Attestor(), e.input).InstalledFileAnalysis
+	if len(f.ByteCode) != 3 || !cmp.Equal(f.ByteCode[0].Why, []string{"unchecked"}) {
+		t.Errorf("byte code that is not checked: %+v", f.ByteCode)
+	}
+}
