@@ -79,7 +79,7 @@ func (g *callGraph) reached() map[string]string {
 			visit(class+"."+method, s.root)
 			continue
 		}
-		for _, special := range []string{"__init__", "__new__", "__post_init__", "__enter__", "__call__"} {
+		for _, special := range []string{"__init__", "__new__", "__post_init__"} {
 			if made[s.name] = made[s.name] || g.functions[s.name+"."+special]; made[s.name] {
 				visit(s.name+"."+special, s.root)
 			}

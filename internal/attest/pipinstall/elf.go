@@ -233,7 +233,7 @@ func knownSection(name string) bool {
 		".jcr", ".tm_clone_table", ".lrodata", ".ldata", ".ltext", ".comment", ".note", ".iplt", ".sdata", ".bss", ".gnu", ".nv", ".lbss",
 		".go", ".gopclntab", ".gosymtab", ".itablink", ".typelink", ".noptrdata", ".debug", ".stapsdt", ".hip", "__libc", "__patchable_function_entries",
 		".opd", ".toc", ".relro_padding", ".lita", ".dynamic", "linkme", ".fatbin", ".mmap", ".xdata", ".pdata", ".ARM", "protodesc_cold",
-		"google_malloc", "malloc_hook", "pb_defaults", "__lcxx_override", ".init_array", ".fini_array", ".preinit_array", ".unwind", ".rustc", "set_", "upb_",
+		"google_malloc", "malloc_hook", "pb_defaults", "__lcxx_override", ".init_array", ".fini_array", ".preinit_array", ".unwind", ".rustc", "set_", "upb_", "linkarr_", "flags_help_cold",
 	} {
 		if rest, ok := strings.CutPrefix(name, known); ok && (rest == "" || rest[0] == '.' || rest[0] == '_' || strings.HasSuffix(known, "_") || strings.HasPrefix(known, ".nv") || known == ".gcc_except_table" || known == ".rodata") {
 			return true

@@ -63,7 +63,7 @@ func TestE2EHonest(t *testing.T) {
 func honestFiles(t *testing.T, f *pipinstall.InstalledFiles) {
 	t.Helper()
 	counts := map[string]int{}
-	hard := []string{"exec-decoded", "hidden-code", "compatibility-name", "lookalike-name", "escaped-name", "computed-name", "dynamic-builtin"}
+	hard := []string{"exec-decoded", "hidden-code", "compatibility-name", "lookalike-name", "escaped-name", "computed-name"}
 	for _, o := range f.Obfuscation {
 		counts["obfuscation "+o.Kind]++
 		if slices.Contains(hard, o.Kind) {

@@ -16,12 +16,12 @@ const (
 	lookalikeName     = "lookalike-name"     // an identifier that looks like another
 	escapedName       = "escaped-name"       // the name of a module or attribute, written as numbers
 	computedName      = "computed-name"      // the name of a module or attribute, put together from pieces
-	dynamicBuiltin    = "dynamic-builtin"    // exec and the like fetched by their name
 
-	decoderChain = "decoder-chain" // a decoder over what another decoder returned
-	marshalCode  = "marshal"       // byte code from data
-	denseLiteral = "dense-literal" // a long literal that looks compressed
-	longLine     = "long-line"
+	dynamicBuiltin = "dynamic-builtin" // exec, os.system and the like fetched by their name
+	decoderChain   = "decoder-chain"   // a decoder over what another decoder returned
+	marshalCode    = "marshal"         // byte code from data
+	denseLiteral   = "dense-literal"   // a long literal that looks compressed
+	longLine       = "long-line"
 )
 
 // Bounds from which literals and lines are told of.
@@ -157,6 +157,9 @@ func text(t []token, i int) textValue {
 			piece, v.computed = string(runes), true
 			v.next += 6
 		}
+		if isOp(t, v.next, ".") || isOp(t, v.next, "%") {
+			return textValue{next: i} // of which something is made
+		}
 		v.value, v.ok = v.value+piece, true
 		if !isOp(t, v.next, "+") {
 			return v
@@ -181,60 +184,63 @@ func (r *sourceReader) hiddenName(by string, v textValue, line int, where place)
 	r.add(&r.facts.obscured, observation{line: line, kind: kind, what: fmt.Sprintf("%s of %q", by, clip(v.value)), place: where})
 }
 
-// getattr reads getattr(os, "system") at token i, also over __import__("os"), and
-// returns what it stands for and the token behind it.
-func (r *sourceReader) getattr(t []token, i int) (target string, next int, ok bool) {
+// attribute is what getattr(os, "system") stands for.
+type attribute struct {
+	object, target string
+	name           textValue
+	imported       bool // the object is an __import__ on the spot
+	next           int  // the token behind it
+}
+
+// getattr reads getattr(os, "system") at token i, also over __import__("os").
+func (r *sourceReader) getattr(t []token, i int) (g attribute, ok bool) {
 	name, open := dotted(t, i)
 	if r.resolve(name) != "getattr" || !isOp(t, open, "(") {
-		return "", 0, false
+		return g, false
 	}
 	object, at := dotted(t, open+1)
 	if object == "" || object[0] == '.' {
-		return "", 0, false
+		return g, false
 	}
-	object = r.resolve(object)
-	if isImportCall(object) && isOp(t, at, "(") {
+	g.object = r.resolve(object)
+	if isImportCall(g.object) && isOp(t, at, "(") {
 		v := text(t, at+1)
 		if !v.ok || !isOp(t, v.next, ")") {
-			return "", 0, false
+			return g, false
 		}
-		object, at = v.value, v.next+1
+		g.object, at, g.imported = v.value, v.next+1, true
 	}
 	if !isOp(t, at, ",") {
-		return "", 0, false
+		return g, false
 	}
-	v := text(t, at+1)
-	if !v.ok {
-		return "", 0, false
+	if g.name = text(t, at+1); !g.name.ok || !isOp(t, g.name.next, ")") && !isOp(t, g.name.next, ",") {
+		return g, false
 	}
-	end := v.next
+	end := g.name.next
 	for limit := min(len(t), end+maxLookahead); end < limit && !isOp(t, end, ")"); end++ {
 	}
-	if !isOp(t, end, ")") {
-		return "", 0, false
+	g.next = end + 1
+	if g.target = g.object + "." + g.name.value; g.builtins() {
+		g.target = g.name.value
 	}
-	if object == "builtins" || object == "__builtins__" || object == "" {
-		return v.value, end + 1, true
-	}
-	return object + "." + v.value, end + 1, true
+	return g, isOp(t, end, ")")
+}
+
+// builtins reports whether the object is the module of the builtins.
+func (g *attribute) builtins() bool {
+	return g.object == "" || g.object == "builtins" || g.object == "__builtins__" || strings.HasSuffix(g.object, ".builtins")
 }
 
 // attribute notes a getattr that hides what it fetches.
-func (r *sourceReader) attribute(t []token, i, end int, target string, where place) {
-	note := func(kind, format string, args ...any) {
-		r.add(&r.facts.obscured, observation{line: t[i].line, kind: kind, what: fmt.Sprintf(format, args...), place: where})
-	}
-	for _, k := range t[i:min(end, len(t))] {
-		if k.kind == tokenString && k.escaped {
-			note(escapedName, "getattr of %q", clip(target))
-			return
-		}
-	}
+func (r *sourceReader) attribute(g attribute, line int, where place) {
+	matters := isProcessCall(g.target) || isDecoder(g.target) || g.builtins() && runsCode(g.name.value)
 	switch {
-	case !strings.Contains(target, ".") && runsCode(target):
-		note(dynamicBuiltin, "getattr of %q", target)
-	case isProcessCall(target) || isDecoder(target) || runsCode(target[strings.LastIndexByte(target, '.')+1:]):
-		note(computedName, "getattr of %q", clip(target))
+	case g.name.escaped || g.name.computed && (matters || g.imported):
+		r.hiddenName("getattr", textValue{value: g.target, escaped: g.name.escaped, computed: g.name.computed}, line, where)
+	case matters && g.imported:
+		r.add(&r.facts.obscured, observation{line: line, kind: computedName, what: fmt.Sprintf("getattr of %q", clip(g.target)), place: where})
+	case matters:
+		r.add(&r.facts.obscured, observation{line: line, kind: dynamicBuiltin, what: fmt.Sprintf("getattr of %q", clip(g.target)), place: where})
 	}
 }
 

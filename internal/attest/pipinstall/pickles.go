@@ -167,13 +167,13 @@ func (w *fileWalk) archive(f io.ReaderAt, full string, size int64) {
 		case !pickle && !isPickleName(m.Name, ext) && !bytes.HasPrefix(head, []byte("\x93NUMPY")):
 			continue
 		}
-		if count++; count > maxZipPickles {
-			w.c.notExamined("installedFileAnalysis.pickleAnalysis of "+full, "more than %d pickles in it", maxZipPickles)
-			return
-		}
 		scan, err := scanPacked(b)
 		if errors.Is(err, errNoObjects) || pickle && !isPickleName(m.Name, ext) && err != nil && len(scan.ops) == 0 {
 			continue
+		}
+		if count++; count > maxZipPickles {
+			w.c.notExamined("installedFileAnalysis.pickleAnalysis of "+full, "more than %d pickles in it", maxZipPickles)
+			return
 		}
 		w.record(pickleFacts(name, int64(min(m.Uncompressed, 1<<62)), scan, err))
 	}

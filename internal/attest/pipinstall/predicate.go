@@ -196,7 +196,7 @@ type InstalledFiles struct {
 	ImportTime []SourceFact `json:"importTime"`
 	// Obfuscation is what hides what a module does. Kinds that honest code does not
 	// need: exec-decoded, hidden-code, compatibility-name, lookalike-name,
-	// escaped-name, computed-name, dynamic-builtin. Kinds that it has at times:
+	// escaped-name, computed-name. Kinds that it has at times: dynamic-builtin,
 	// decoder-chain, marshal, dense-literal, encoded-literal, long-line.
 	Obfuscation []SourceFact `json:"obfuscation"`
 	// NativeLibraries has one entry for each ELF file.

@@ -156,25 +156,37 @@ func (r *sourceReader) open(t []token, indent int) (opened bool) {
 	return b.kind != blockClass
 }
 
-// guards reports whether an if statement keeps its block from the import.
+// guards reports whether an if statement keeps its block from the import: one of
+// the conditions that must all hold does not when the file is imported.
 func (r *sourceReader) guards(t []token) bool {
 	var b strings.Builder
-	for _, k := range t[1:min(len(t), 12)] {
-		if k.kind == tokenOp && k.text == ":" {
-			switch condition := b.String(); condition {
-			case "False", "0", "__name__=='__main__'", "'__main__'==__name__":
-				return true
-			default:
-				return r.checking && (condition == "TYPE_CHECKING" || r.resolve(condition) == "typing.TYPE_CHECKING")
-			}
-		}
-		if k.kind == tokenString {
+	guarded := false
+	for _, k := range t[1:min(len(t), maxLookahead)] {
+		switch {
+		case k.kind == tokenOp && k.text == ":":
+			return guarded || r.neverAtImport(b.String())
+		case k.kind == tokenName && k.text == "and":
+			guarded = guarded || r.neverAtImport(b.String())
+			b.Reset()
+		case k.kind == tokenName && (k.text == "or" || k.text == "not" || k.text == "if" || k.text == "lambda"), k.kind == tokenOp && bracket(k.text) != 0:
+			return false // no plain conjunction
+		case k.kind == tokenString:
 			b.WriteString("'" + k.text + "'")
-		} else {
+		default:
 			b.WriteString(k.text)
 		}
 	}
 	return false
+}
+
+// neverAtImport reports whether a condition, its tokens joined, is false when the
+// file is imported.
+func (r *sourceReader) neverAtImport(condition string) bool {
+	switch condition {
+	case "False", "0", "__name__=='__main__'", "'__main__'==__name__":
+		return true
+	}
+	return r.checking && (condition == "TYPE_CHECKING" || r.resolve(condition) == "typing.TYPE_CHECKING")
 }
 
 func (r *sourceReader) statement(s statement) {
@@ -284,8 +296,8 @@ func (r *sourceReader) assignment(t []token) {
 			r.alias[name] = module
 		}
 	}
-	if target, next, ok := r.getattr(t, 2); ok && next == len(t) {
-		r.alias[name] = target
+	if g, ok := r.getattr(t, 2); ok && g.next == len(t) {
+		r.alias[name] = g.target
 	}
 	if r.decodes(t[2:min(len(t), 2+maxArgument)]) != "" {
 		r.decoded[name] = true
@@ -439,10 +451,10 @@ func (r *sourceReader) chain(t []token, i int, where place) int {
 	case isImportCall(full):
 		full, at = r.dynamicImport(t, i, next, full, where)
 	case full == "getattr":
-		if target, behind, ok := r.getattr(t, i); ok {
-			r.attribute(t, i, behind, target, where)
-			if isOp(t, behind, "(") {
-				full, at = target, behind
+		if g, ok := r.getattr(t, i); ok {
+			r.attribute(g, line, where)
+			if isOp(t, g.next, "(") {
+				full, at = g.target, g.next
 			}
 		}
 	}
@@ -478,7 +490,7 @@ func (r *sourceReader) importedBy(t []token, i int) (string, bool) {
 // callee is known. It returns the callee and its opening bracket.
 func (r *sourceReader) dynamicImport(t []token, i, open int, full string, where place) (string, int) {
 	v := text(t, open+1)
-	if !v.ok {
+	if !v.ok || !isOp(t, v.next, ")") && !isOp(t, v.next, ",") {
 		return full, open
 	}
 	r.add(&r.facts.imports, observation{line: t[open].line, what: v.value, place: where})
