@@ -146,8 +146,10 @@ func (l *lexer) blank() int {
 }
 
 func (l *lexer) comment() {
-	for l.pos < len(l.src) && l.src[l.pos] != '\n' {
-		l.pos++
+	if n := strings.IndexByte(l.src[l.pos:], '\n'); n >= 0 {
+		l.pos += n
+	} else {
+		l.pos = len(l.src)
 	}
 }
 
@@ -292,6 +294,10 @@ func (l *lexer) text(quote string, raw, formatted bool, nested int) string {
 	}
 	for l.pos < len(l.src) {
 		c := l.src[l.pos]
+		if c != quote[0] && c != '\n' && c != '\\' && c != '{' {
+			l.pos++ // most of a string
+			continue
+		}
 		switch {
 		case strings.HasPrefix(l.src[l.pos:], quote):
 			value := end()

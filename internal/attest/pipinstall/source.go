@@ -96,6 +96,8 @@ type block struct {
 	indent int
 	kind   blockKind
 	name   string
+	class  string // the outermost class around it, or itself, with a dot
+	place  place  // of the statements in it
 }
 
 type blockKind int
@@ -116,19 +118,10 @@ func (r *sourceReader) add(list *[]observation, o observation) {
 
 // here is the place of a statement in the blocks that are open.
 func (r *sourceReader) here() place {
-	var p place
-	class := ""
-	for _, b := range r.blocks {
-		switch {
-		case b.kind == blockGuard:
-			return place{deferred: true}
-		case b.kind == blockClass && class == "":
-			class = b.name + "."
-		case b.kind == blockFunction:
-			return place{deferred: true, in: class + b.name}
-		}
+	if len(r.blocks) == 0 {
+		return place{}
 	}
-	return p
+	return r.blocks[len(r.blocks)-1].place
 }
 
 // open opens the block that a statement starts, if it matters.
@@ -148,11 +141,21 @@ func (r *sourceReader) open(t []token, indent int) (opened bool) {
 	default:
 		return false
 	}
-	before := r.here()
-	r.blocks = append(r.blocks, b)
-	if !before.deferred {
-		r.graph.define(r.here().in, b)
+	b.place = r.here()
+	if len(r.blocks) > 0 {
+		b.class = r.blocks[len(r.blocks)-1].class
 	}
+	switch {
+	case b.place.deferred: // what is in it stays what it is in
+	case b.kind == blockGuard:
+		b.place = place{deferred: true}
+	case b.kind == blockFunction:
+		b.place = place{deferred: true, in: b.class + b.name}
+		r.graph.define(b.place.in, b)
+	case b.class == "":
+		b.class = b.name + "."
+	}
+	r.blocks = append(r.blocks, b)
 	return b.kind != blockClass
 }
 
