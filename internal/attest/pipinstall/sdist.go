@@ -107,7 +107,7 @@ type visitor func(ctx context.Context, file func(name string, size int64, r io.R
 // or the one that the gateway kept.
 func (c *collector) sourceOf(o pypi.Origin) (visit visitor, done func(), err error) {
 	if o.Local != nil && o.Local.Kind == "directory" {
-		root, err := pypi.OpenDir(c.in.Layout, o.Local.SandboxPath)
+		root, err := openGiven(o.Local.SandboxPath)
 		if err != nil {
 			return nil, nil, fmt.Errorf("open the directory: %w", err)
 		}

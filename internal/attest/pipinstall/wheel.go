@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ func (c *collector) distributionFile(o pypi.Origin) (attest.DistributionFile, in
 	var f attest.DistributionFile
 	switch {
 	case o.Local != nil:
-		root, err := pypi.OpenDir(c.in.Layout, path.Dir(o.Local.SandboxPath))
+		root, err := openGiven(path.Dir(o.Local.SandboxPath))
 		if err != nil {
 			return nil, 0, fmt.Errorf("open the file: %w", err)
 		}
@@ -95,6 +96,11 @@ func (c *collector) distributionFile(o pypi.Origin) (attest.DistributionFile, in
 	}
 	return f, size, nil
 }
+
+// openGiven opens a directory of the user's own. What the user gave has the same
+// place inside the sandbox as outside, where nothing could change it; a mount of
+// the layout that covers that place (/tmp) does not show it.
+func openGiven(dir string) (*os.Root, error) { return pypi.OpenDir(attest.Layout{}, dir) }
 
 func (c *collector) wheelStructure(d pypi.Distribution, filename string, r io.ReaderAt, size int64) *WheelStructure {
 	out := &WheelStructure{Defects: []pypi.Defect{}, Changed: []string{}}
