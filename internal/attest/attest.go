@@ -7,6 +7,7 @@ package attest
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"pip-witness/evidence"
@@ -39,6 +40,10 @@ type Input struct {
 	Popular []string
 	// Vulnerabilities is what installed packages are looked up in.
 	Vulnerabilities Vulnerabilities
+	// Distribution opens a distribution file that was downloaded for this step, by
+	// its SHA-256 in lower-case hex: what it opens has that digest. It is nil, or
+	// returns an error, where the file was not kept. The caller closes it.
+	Distribution func(sha256 string) (DistributionFile, error)
 }
 
 // Vulnerabilities says where known vulnerabilities and opinions on them are.
@@ -54,6 +59,12 @@ type Vulnerabilities struct {
 type Document struct {
 	Name    string // without directories
 	Content []byte
+}
+
+// DistributionFile is a wheel or an sdist that can be read at any place.
+type DistributionFile interface {
+	io.ReadSeekCloser
+	io.ReaderAt
 }
 
 // Layout maps paths inside the sandbox to paths outside.

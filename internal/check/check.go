@@ -606,6 +606,7 @@ func (c *run) attestInstall(ctx context.Context, recording *step.Recording) (*st
 		Install: c.install, Before: c.before, After: c.installed, Layout: c.world.layout(), Builder: c.Builder, Environ: c.Environ,
 		TrustedRoot: c.TrustedRoot, Popular: c.Popular,
 		Vulnerabilities: c.Vulnerabilities,
+		Distribution:    func(sha256 string) (attest.DistributionFile, error) { return c.gateway.Distribution(sha256) },
 	}
 	return step.Attest(ctx, in, catalogue.Install(), c.subjects(recording.Command))
 }

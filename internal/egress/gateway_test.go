@@ -890,6 +890,18 @@ func TestCache(t *testing.T) {
 			t.Fatalf("file: %v, %v, %d bytes", err, answer, len(body))
 		}
 		stop()
+		// What was kept can be read again, when the gateway is closed too.
+		if f, err := g.Distribution(sum(wheel)); err == nil {
+			kept, err := io.ReadAll(f)
+			if f.Close(); err != nil || string(kept) != string(wheel) {
+				t.Errorf("kept %d bytes, %v", len(kept), err)
+			}
+		} else if !errors.Is(err, ErrNotKept) || !strings.Contains(dir, "below a file") {
+			t.Errorf("what was kept: %v", err)
+		}
+		if _, err := g.Distribution(strings.Repeat("0", 64)); !errors.Is(err, ErrNotKept) {
+			t.Errorf("another file: %v", err)
+		}
 		return g.Downloads()
 	}
 	cold := run()

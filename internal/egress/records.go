@@ -1,7 +1,9 @@
 package egress
 
 import (
+	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -72,6 +74,19 @@ func (g *Gateway) Projects() []string {
 	g.records.mu.Lock()
 	defer g.records.mu.Unlock()
 	return slices.Clone(g.records.projects)
+}
+
+// ErrNotKept is returned by [Gateway.Distribution].
+var ErrNotKept = errors.New("the downloaded file was not kept: there is no cache, or the index announced no SHA-256 of it")
+
+// Distribution opens a downloaded file by its SHA-256, compared anew. The error
+// is [ErrNotKept]. The caller closes the file.
+func (g *Gateway) Distribution(sha256 string) (*os.File, error) {
+	f, _, ok := g.cache.open(sha256)
+	if !ok {
+		return nil, ErrNotKept
+	}
+	return f, nil
 }
 
 // Downloads are the files that were served completely, in order, each once.

@@ -176,3 +176,33 @@ func isKeyword(s string) bool {
 	}
 	return false
 }
+
+// TopLevel is a name that a distribution adds to the interpreter's module path.
+type TopLevel struct {
+	Name string
+	// Namespace is true for a directory without an __init__ file, and for what
+	// the distribution declares as namespace: it may belong to several projects.
+	Namespace bool
+}
+
+// TopLevels returns the names that the distribution's RECORD puts directly into
+// the site directory, sorted. Other than [ImportNames] it leaves nothing out.
+func TopLevels(d Distribution) []TopLevel {
+	root := &moduleDir{}
+	for _, e := range d.Record {
+		if p, ok := e.Inside(); ok && strings.Count(p, "/") < maxModuleDepth {
+			root.insert(strings.Split(p, "/"))
+		}
+	}
+	var out []TopLevel
+	for name, dir := range root.dirs {
+		out = append(out, TopLevel{name, !slices.Contains(dir.modules, "__init__") || slices.Contains(d.Namespaces, name)})
+	}
+	for _, name := range root.modules {
+		if root.dirs[name] == nil {
+			out = append(out, TopLevel{Name: name})
+		}
+	}
+	slices.SortFunc(out, func(a, b TopLevel) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(out, func(a, b TopLevel) bool { return a.Name == b.Name })
+}

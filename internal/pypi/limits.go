@@ -6,6 +6,7 @@ package pypi
 const (
 	maxMetadataSize    = 8 << 20   // 8 MiB: METADATA, WHEEL, entry_points.txt; descriptions reach some 500 KiB
 	maxRecordSize      = 64 << 20  // 64 MiB: RECORD; some 10 MiB for 100,000 files
+	maxRecordEntries   = 1_000_000 // lines of one RECORD
 	maxReportSize      = 256 << 20 // 256 MiB: the installer's report, which repeats every description
 	maxDirectURLSize   = 1 << 20   // 1 MiB: direct_url.json
 	maxRequirementFile = 8 << 20   // 8 MiB: one requirements or constraints file

@@ -88,17 +88,27 @@ func ParseMetadata(data []byte) (Metadata, error) {
 // continuation, and says so.
 func parseHeaders(text string) (headers []header, body string, defects []string) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
+	// A field may be folded over millions of lines: they are joined once.
+	var folded []string
+	join := func() {
+		if len(folded) > 0 {
+			h := &headers[len(headers)-1]
+			h.value += "\n" + strings.Join(folded, "\n")
+			folded = folded[:0]
+		}
+	}
+	defer join()
 	for n := 1; text != ""; n++ {
 		line, rest, _ := strings.Cut(text, "\n")
 		if line == "" {
 			return headers, rest, defects
 		}
 		if (line[0] == ' ' || line[0] == '\t') && len(headers) > 0 {
-			h := &headers[len(headers)-1]
-			h.value += "\n" + line
+			folded = append(folded, line)
 			text = rest
 			continue
 		}
+		join()
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || name == "" || strings.ContainsAny(name, " \t") {
 			defects = append(defects, fmt.Sprintf("line %d: not a field: the fields end here", n))

@@ -58,6 +58,9 @@ func ParseRecord(data []byte) ([]RecordEntry, error) {
 		if len(fields) != 3 {
 			return out, fmt.Errorf("parse RECORD: line %d: %d fields, want 3", line, len(fields))
 		}
+		if len(out) >= maxRecordEntries {
+			return out, fmt.Errorf("parse RECORD: line %d: more than %d entries", line, maxRecordEntries)
+		}
 		e, err := recordEntry(fields)
 		if err != nil {
 			return out, fmt.Errorf("parse RECORD: line %d: %w", line, err)

@@ -1,14 +1,11 @@
 package pipinstall
 
 import (
-	"archive/zip"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -20,14 +17,15 @@ import (
 
 // Limits on the walk over the installed files.
 const (
-	maxWalkFiles   = 500_000
-	maxPyFile      = 4 << 20  // 4 MiB: one Python source file
-	maxPthFile     = 16 << 20 // 16 MiB: one .pth file
-	maxPthLines    = 10_000
-	maxPthText     = 2_000 // bytes kept of one .pth line
-	maxListed      = 5_000 // entries of each list
-	maxZipPickles  = 100   // pickles in one archive
-	maxPackedBytes = 1 << 30
+	maxWalkFiles = 500_000
+	maxPyFile    = 4 << 20  // 4 MiB: one Python source file
+	maxPyBytes   = 1 << 30  // 1 GiB: all of them
+	maxReaders   = 4        // files read at a time
+	maxPthFile   = 16 << 20 // 16 MiB: one .pth file
+	maxPthLines  = 10_000
+	maxPthText   = 2_000 // bytes kept of one .pth line
+	maxLineFacts = 50    // entries kept of one .pth line
+	maxListed    = 5_000 // entries of each list
 )
 
 // fileWalk reads the files of one site directory.
@@ -37,17 +35,20 @@ type fileWalk struct {
 	site   string
 	root   *os.Root
 	owners map[string]string // path below the site → normalised project
+	hashed map[string]bool   // byte code of which RECORD gives a digest
 	cut    map[string]bool   // lists that reached maxListed
+	python []string          // Python files, in order of the walk
 }
 
 func (c *collector) installedFiles(ctx context.Context) error {
 	out := &InstalledFiles{
 		SuspiciousImports: []string{}, SubprocessInInit: []string{}, NetworkInInit: []string{}, PickleFiles: []string{},
 		PickleAnalysis: []Pickle{}, PthFiles: []PthFile{}, StartupModules: []string{}, UnownedFiles: []string{},
+		ImportTime: []SourceFact{}, Obfuscation: []SourceFact{}, NativeLibraries: []NativeLibrary{}, ByteCode: []ByteCode{},
 	}
 	c.predicate.InstalledFileAnalysis = out
-	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1 is found by its name only (.pkl, .pickle and the like)")
-	c.notExamined("installedFileAnalysis of byte code", ".pyc files are not read: the .py beside them is")
+	c.notExamined("installedFileAnalysis.pickleFiles", "a pickle of protocol 0 or 1, or a packed one, is found by its name only (.pkl, .joblib and the like)")
+	c.notExamined("installedFileAnalysis of byte code", "the code in .pyc files is not read: the .py beside them is, and byteCode lists those that do not depend on one")
 	cut := map[string]bool{}
 	for _, site := range c.env.Sites {
 		root, err := pypi.OpenDir(c.in.Layout, site)
@@ -55,8 +56,10 @@ func (c *collector) installedFiles(ctx context.Context) error {
 			c.notExamined("installedFileAnalysis of "+site, "%v", err)
 			continue
 		}
-		w := &fileWalk{c: c, out: out, site: site, root: root, owners: c.owners(site), cut: cut}
-		err = w.walk(ctx)
+		w := &fileWalk{c: c, out: out, site: site, root: root, owners: c.owners(site), hashed: c.shippedByteCode(site), cut: cut}
+		if err = w.walk(ctx); err == nil {
+			err = w.modules(ctx)
+		}
 		root.Close()
 		if err != nil {
 			return err
@@ -106,6 +109,10 @@ func (w *fileWalk) walk(ctx context.Context) error {
 
 // add appends to a list up to its limit and says when it is reached.
 func (w *fileWalk) add(name string, list *[]string, entry string) {
+	addTo(w, name, list, entry)
+}
+
+func addTo[T any](w *fileWalk, name string, list *[]T, entry T) {
 	if len(*list) < maxListed {
 		*list = append(*list, entry)
 		return
@@ -135,10 +142,12 @@ func (w *fileWalk) file(p string, entry fs.DirEntry) {
 	}
 	switch ext {
 	case ".py", ".pyw":
-		w.python(p, full)
-	case ".pyc", ".pyi":
+		w.python = append(w.python, p)
+	case ".pyc":
+		w.byteCode(p, full)
+	case ".pyi":
 	default:
-		w.pickle(p, full, ext)
+		w.data(p, full, ext)
 	}
 }
 
@@ -149,64 +158,9 @@ func (w *fileWalk) generated(p string) bool {
 	return strings.HasSuffix(dir, ".egg-info") || strings.HasSuffix(dir, ".egg-link")
 }
 
-func (w *fileWalk) python(p, full string) {
-	data, err := pypi.ReadFile(w.root, p, maxPyFile)
-	if err != nil {
-		w.c.notExamined("installedFileAnalysis of "+full, "%v", err)
-		return
-	}
-	w.out.TotalPyFiles++
-	init := path.Base(p) == "__init__.py"
-	if !init && !mentionsHook(data) {
-		return // of other modules only the hooks count
-	}
-	facts := readSource(data)
-	at := func(o observation, what string) string {
-		return fmt.Sprintf("%s:%d: %s%s", full, o.line, what, suffix(o))
-	}
-	for _, o := range facts.hooks {
-		w.add("suspiciousImports", &w.out.SuspiciousImports, at(o, o.what))
-	}
-	if !init {
-		return
-	}
-	for _, o := range facts.calls {
-		if isProcessCall(o.what) {
-			w.add("subprocessInInit", &w.out.SubprocessInInit, at(o, o.what))
-		}
-	}
-	last := 0
-	for _, o := range facts.imports {
-		if isNetworkModule(o.what) && o.line != last {
-			last = o.line // one entry for "from socket import a, b"
-			w.add("networkInInit", &w.out.NetworkInInit, at(o, "import "+o.what))
-		}
-	}
-}
-
-// isPickleName reports whether files of this name are pickles by convention.
-func isPickleName(p, ext string) bool {
-	switch ext {
-	case ".pkl", ".pickle", ".pck", ".pcl", ".joblib", ".dill":
-		return true
-	case ".gz":
-		inner := strings.ToLower(path.Ext(strings.TrimSuffix(p, path.Ext(p))))
-		return inner == ".pkl" || inner == ".pickle"
-	}
-	return false
-}
-
-// isModelName reports whether files of this name are archives with pickles.
-func isModelName(ext string) bool {
-	switch ext {
-	case ".pt", ".pth", ".ckpt", ".bin", ".npz", ".mar":
-		return true
-	}
-	return false
-}
-
-// pickle examines a file that is a pickle by name or by its first bytes.
-func (w *fileWalk) pickle(p, full, ext string) {
+// data examines a file that is no source: a native library by its first bytes, a
+// pickle by its name or first bytes.
+func (w *fileWalk) data(p, full, ext string) {
 	f, err := pypi.OpenFile(w.root, p)
 	if err != nil {
 		w.c.notExamined("installedFileAnalysis.pickleFiles: "+full, "%v", err)
@@ -215,9 +169,14 @@ func (w *fileWalk) pickle(p, full, ext string) {
 	defer f.Close()
 	var head [4]byte
 	n, _ := f.ReadAt(head[:], 0)
+	if n == len(head) && string(head[:]) == elf.ELFMAG {
+		w.native(p, full, f)
+		return
+	}
 	magic := n >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5
+	array := n == len(head) && string(head[:]) == "\x93NUM"
 	archive := isModelName(ext) && n == 4 && string(head[:]) == "PK\x03\x04"
-	if !isPickleName(p, ext) && !magic && !archive {
+	if !isPickleName(p, ext) && !magic && !array && !archive {
 		return
 	}
 	info, err := f.Stat()
@@ -229,70 +188,26 @@ func (w *fileWalk) pickle(p, full, ext string) {
 		w.archive(f, full, info.Size())
 		return
 	}
-	var r io.Reader = f
-	if ext == ".gz" {
-		gz, err := gzip.NewReader(f)
-		if err != nil {
-			w.record(Pickle{Path: full, Size: info.Size(), Error: err.Error()})
-			return
-		}
-		r = io.LimitReader(gz, maxPackedBytes)
+	scan, err := scanPacked(f)
+	if errors.Is(err, errNoObjects) {
+		return
 	}
-	scan, err := scanPickle(r)
 	if magic && !isPickleName(p, ext) && err != nil && len(scan.ops) == 0 {
 		return // the two bytes were chance: nothing is imported before it breaks
 	}
 	w.record(pickleFacts(full, info.Size(), scan, err))
 }
 
-func (w *fileWalk) record(p Pickle) {
-	w.add("pickleFiles", &w.out.PickleFiles, p.Path)
-	if len(w.out.PickleAnalysis) < maxListed {
-		p.DangerousOps, p.GlobalRefs = list(p.DangerousOps), list(p.GlobalRefs)
-		w.out.PickleAnalysis = append(w.out.PickleAnalysis, p)
-	}
-}
-
-func pickleFacts(name string, size int64, s *pickleScan, err error) Pickle {
-	p := Pickle{
-		Path: name, Size: size, HasReduce: s.ops["REDUCE"], HasGlobal: s.ops["GLOBAL"], HasInst: s.ops["INST"],
-		HasStack: s.ops["STACK_GLOBAL"], DangerousOps: s.dangerousOps(), GlobalRefs: s.refs, IsSafe: err == nil && s.safe(),
-	}
-	switch {
-	case err != nil:
-		p.Error = err.Error()
-	case s.broken:
-		p.Error = "the stack could not be followed"
-	}
-	return p
-}
-
-// archive examines the pickles in a zip file, as model files are.
-func (w *fileWalk) archive(f io.ReaderAt, full string, size int64) {
-	z, err := zip.NewReader(f, size)
+// native describes an ELF file.
+func (w *fileWalk) native(p, full string, f *os.File) {
+	info, err := f.Stat()
 	if err != nil {
-		w.record(Pickle{Path: full, Size: size, Error: err.Error()})
+		w.c.notExamined("installedFileAnalysis.nativeLibraries: "+full, "%v", err)
 		return
 	}
-	count := 0
-	for _, m := range z.File {
-		if !strings.HasSuffix(m.Name, ".pkl") {
-			continue
-		}
-		if count++; count > maxZipPickles {
-			w.c.notExamined("installedFileAnalysis.pickleAnalysis of "+full, "more than %d pickles in it", maxZipPickles)
-			return
-		}
-		name := full + "!" + m.Name
-		r, err := m.Open()
-		if err != nil {
-			w.record(Pickle{Path: name, Error: err.Error()})
-			continue
-		}
-		scan, err := scanPickle(io.LimitReader(r, maxPackedBytes))
-		r.Close()
-		w.record(pickleFacts(name, int64(min(m.UncompressedSize64, 1<<62)), scan, err))
-	}
+	library := readELF(f, info.Size())
+	library.Path, library.Package = full, w.owners[p]
+	addTo(w, "nativeLibraries", &w.out.NativeLibraries, library)
 }
 
 // pth reads a file that the interpreter's start-up executes or adds to the
@@ -320,7 +235,7 @@ func (w *fileWalk) pth(p, full string) {
 		switch {
 		case strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "":
 		case strings.HasPrefix(line, "import ") || strings.HasPrefix(line, "import\t") || strings.HasSuffix(p, ".start"):
-			out.ExecutableLines = append(out.ExecutableLines, PthLine{Line: n, Text: clip(line), Calls: callsOf(line)})
+			out.ExecutableLines = append(out.ExecutableLines, PthLine{Line: n, Text: clip(line), Calls: callsOf(line), Obfuscation: obfuscationOf(line)})
 		default:
 			out.PathLines = append(out.PathLines, clip(line))
 		}
@@ -344,3 +259,19 @@ func callsOf(line string) []string {
 	}
 	return out
 }
+
+// obfuscationOf lists what hides what a line does.
+func obfuscationOf(line string) []string {
+	var out []string
+	facts := readSource([]byte(line))
+	for _, o := range facts.obscured {
+		out = append(out, o.kind+": "+o.what)
+	}
+	for _, o := range facts.encoded {
+		out = append(out, "encoded-literal: "+o.what)
+	}
+	return cutStrings(out)
+}
+
+// cutStrings bounds a list of one line, whose own text is kept beside it.
+func cutStrings(list []string) []string { return list[:min(len(list), maxLineFacts)] }

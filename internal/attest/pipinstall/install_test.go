@@ -50,11 +50,7 @@ func install(t *testing.T, args ...string) environment {
 		t.Skipf("needs python3 with venv: %v: %s", err, out)
 	}
 	report := filepath.Join(dir, "report.json")
-	cmd := exec.Command(python, append([]string{"-m", "pip", "--python", e.venv, "--disable-pip-version-check",
-		"install", "-q", "--no-cache-dir", "--report", report}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
+	e.pip(t, append([]string{"--report", report}, args...)...)
 	raw, err := os.ReadFile(report)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +80,16 @@ func install(t *testing.T, args ...string) environment {
 		},
 	}
 	return e
+}
+
+// pip installs into the environment.
+func (e environment) pip(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(e.python, append([]string{"-m", "pip", "--python", e.venv, "--disable-pip-version-check",
+		"install", "-q", "--no-cache-dir"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
 }
 
 // serve turns what the installer says it fetched into downloads, as an index
@@ -254,8 +260,13 @@ func TestLocalSdistSource(t *testing.T) {
 		SuspiciousCalls: []string{"line 3: exec", "line 3: base64.b64decode"}, NetworkImports: []string{},
 		EncodedPayloads: true, EncodedLines: []string{"line 3: encoded literal of 400 characters"},
 		FileOperations: []string{`line 4: path "~/.ssh/id_rsa"`, `line 5: open mode "w"`},
+		Role:           "setup.py", Obfuscation: []string{"line 3: exec-decoded: exec of base64.b64decode"},
 	}}
-	if diff := cmp.Diff(want, got.SetupPyAnalysis); diff != "" {
+	backend := func(s pipinstall.SetupPy) bool { return s.Role == "build backend" }
+	if i := slices.IndexFunc(got.SetupPyAnalysis, backend); i < 0 || got.SetupPyAnalysis[i].Path != "_backend/testpkg_backend.py" {
+		t.Errorf("the in-tree backend was not analysed: %+v", got.SetupPyAnalysis)
+	}
+	if diff := cmp.Diff(want, slices.DeleteFunc(got.SetupPyAnalysis, backend)); diff != "" {
 		t.Errorf("setup.py (-want +got):\n%s", diff)
 	}
 	p := got.Packages[0]

@@ -1,8 +1,10 @@
 package pipinstall
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -25,6 +27,9 @@ type token struct {
 	kind tokenKind
 	text string
 	line int
+	// escaped is true for a string in which letters or digits are written as
+	// numbers (\x65, \145, \u0065), which nobody needs to do.
+	escaped bool
 }
 
 // statement is one logical line of Python, or the part of it between two
@@ -34,11 +39,21 @@ type statement struct {
 	tokens []token
 	indent int
 	line   int
+	// joined is true behind a semicolon: it belongs to the same blocks as what
+	// stands before that.
+	joined bool
 }
 
 // maxStatementTokens bounds one logical line. Longer ones (tables of data) are
 // cut into pieces, which loses nothing but the context at the cut.
 const maxStatementTokens = 100_000
+
+// hiddenColumns is the width of a gap from which code counts as hidden: editors
+// and diffs show less than that.
+const hiddenColumns = 150
+
+// maxNotes bounds what is noted of one file.
+const maxNotes = 1_000
 
 // maxStringDepth bounds f-strings within f-strings.
 const maxStringDepth = 8
@@ -52,6 +67,11 @@ type lexer struct {
 	line  int
 	depth int // open brackets
 	out   []token
+	// semicolon is true when the last statement ended with one.
+	semicolon bool
+	escapes   int // letters and digits written as numbers so far
+	// notes are oddities of the text, with the kind of obfuscation in what.
+	notes []observation
 }
 
 func newLexer(src []byte) *lexer {
@@ -61,9 +81,16 @@ func newLexer(src []byte) *lexer {
 
 // next returns the next statement; ok is false at the end.
 func (l *lexer) next() (statement, bool) {
+	joined := l.semicolon
+	l.semicolon = false
+	line := l.line
 	indent := l.blank()
 	if l.pos >= len(l.src) {
 		return statement{}, false
+	}
+	joined = joined && l.line == line
+	if indent >= hiddenColumns {
+		l.note(l.line, hiddenCode, "code behind %d blanks", indent)
 	}
 	l.out = l.out[:0]
 	start := l.line
@@ -74,16 +101,24 @@ func (l *lexer) next() (statement, bool) {
 			l.pos++
 			l.line++
 			if l.depth == 0 {
-				return statement{l.out, indent, start}, true
+				return statement{l.out, indent, start, joined}, true
 			}
 		case c == ';' && l.depth == 0:
 			l.pos++
-			return statement{l.out, indent, start}, true
+			l.semicolon = true
+			return statement{l.out, indent, start, joined}, true
 		default:
 			l.token(0)
 		}
 	}
-	return statement{l.out, indent, start}, true
+	return statement{l.out, indent, start, joined}, true
+}
+
+// note records an oddity of the text.
+func (l *lexer) note(line int, kind, format string, args ...any) {
+	if len(l.notes) < maxNotes {
+		l.notes = append(l.notes, observation{line: line, kind: kind, what: fmt.Sprintf(format, args...)})
+	}
 }
 
 // blank skips empty lines and measures the indentation of the next statement.
@@ -111,8 +146,10 @@ func (l *lexer) blank() int {
 }
 
 func (l *lexer) comment() {
-	for l.pos < len(l.src) && l.src[l.pos] != '\n' {
-		l.pos++
+	if n := strings.IndexByte(l.src[l.pos:], '\n'); n >= 0 {
+		l.pos += n
+	} else {
+		l.pos = len(l.src)
 	}
 }
 
@@ -121,7 +158,7 @@ func (l *lexer) token(nested int) {
 	c := l.src[l.pos]
 	switch {
 	case c == ' ' || c == '\t' || c == '\r' || c == '\f':
-		l.pos++
+		l.gap()
 	case c == '\n':
 		l.line++
 		l.pos++
@@ -147,6 +184,18 @@ func (l *lexer) token(nested int) {
 	}
 }
 
+// gap skips blanks within a line, and notes a wide one with code behind it.
+// Within brackets columns of data are aligned like that.
+func (l *lexer) gap() {
+	start := l.pos
+	for l.pos < len(l.src) && (l.src[l.pos] == ' ' || l.src[l.pos] == '\t' || l.src[l.pos] == '\r' || l.src[l.pos] == '\f') {
+		l.pos++
+	}
+	if n := l.pos - start; n >= hiddenColumns && l.depth == 0 && l.pos < len(l.src) && !strings.ContainsRune("\n#\\", rune(l.src[l.pos])) {
+		l.note(l.line, hiddenCode, "code behind %d blanks", n)
+	}
+}
+
 func isNameStart(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= utf8.RuneSelf
 }
@@ -164,9 +213,25 @@ func (l *lexer) name(nested int) {
 		return
 	}
 	if strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
-		text = norm.NFKC.String(text) // as the interpreter does: exec in other letters is exec
+		text = l.normalise(text)
 	}
-	l.out = append(l.out, token{tokenName, text, l.line})
+	l.out = append(l.out, token{kind: tokenName, text: text, line: l.line})
+}
+
+// normalise does to an identifier what the interpreter does: exec in other
+// letters is exec. Names that look like others are noted.
+func (l *lexer) normalise(raw string) string {
+	text := norm.NFKC.String(raw)
+	ascii := strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+	latin := strings.ContainsFunc(text, func(r rune) bool { return r < utf8.RuneSelf && unicode.IsLetter(r) })
+	cyrillic := strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Cyrillic, r) })
+	switch {
+	case ascii:
+		l.note(l.line, compatibilityName, "%q is spelled %s", clip(text), strconv.QuoteToASCII(clip(raw)))
+	case latin && cyrillic:
+		l.note(l.line, lookalikeName, "%s mixes Latin and Cyrillic letters", strconv.QuoteToASCII(clip(text)))
+	}
+	return text
 }
 
 func isStringPrefix(s string) bool {
@@ -182,7 +247,7 @@ func (l *lexer) number() {
 	for l.pos < len(l.src) && (isNamePart(l.src[l.pos]) || l.src[l.pos] == '.') {
 		l.pos++
 	}
-	l.out = append(l.out, token{tokenNumber, l.src[start:l.pos], l.line})
+	l.out = append(l.out, token{kind: tokenNumber, text: l.src[start:l.pos], line: l.line})
 }
 
 func (l *lexer) op() {
@@ -193,7 +258,7 @@ func (l *lexer) op() {
 	case ')', ']', '}':
 		l.depth = max(0, l.depth-1)
 	}
-	l.out = append(l.out, token{tokenOp, l.src[l.pos : l.pos+1], l.line})
+	l.out = append(l.out, token{kind: tokenOp, text: l.src[l.pos : l.pos+1], line: l.line})
 	l.pos++
 }
 
@@ -207,8 +272,10 @@ func (l *lexer) str(prefix string, nested int) {
 	raw := strings.Contains(prefix, "r")
 	formatted := strings.ContainsAny(prefix, "ft") && nested < maxStringDepth
 	at := len(l.out)
-	l.out = append(l.out, token{tokenString, "", l.line})
-	l.out[at].text = l.text(quote, raw, formatted, nested)
+	l.out = append(l.out, token{kind: tokenString, line: l.line})
+	before := l.escapes
+	text := l.text(quote, raw, formatted, nested) // which may add tokens
+	l.out[at].text, l.out[at].escaped = text, l.escapes > before
 }
 
 // text reads up to the closing quote, or to '}' when quote is "}", the format
@@ -227,6 +294,10 @@ func (l *lexer) text(quote string, raw, formatted bool, nested int) string {
 	}
 	for l.pos < len(l.src) {
 		c := l.src[l.pos]
+		if c != quote[0] && c != '\n' && c != '\\' && c != '{' {
+			l.pos++ // most of a string
+			continue
+		}
 		switch {
 		case strings.HasPrefix(l.src[l.pos:], quote):
 			value := end()
@@ -303,6 +374,9 @@ func (l *lexer) escape(raw bool) string {
 			return l.src[start:l.pos]
 		}
 		l.pos = end
+		if r := rune(v); r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			l.escapes++
+		}
 		return string(rune(v))
 	}
 	switch c {

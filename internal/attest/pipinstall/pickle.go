@@ -12,12 +12,13 @@ import (
 
 // Limits on one pickle stream.
 const (
-	maxPickleBytes   = 1 << 30 // 1 GiB read of one file
-	maxPickleStack   = 1 << 20 // values on the simulated stack, and in the memo
-	maxPickleString  = 4 << 10 // 4 KiB: longer strings are never a module name
-	maxPickleLine    = 1 << 20 // 1 MiB: a text argument
-	maxPickleRefs    = 1_000   // distinct global references kept
-	maxPickleStreams = 1_000   // pickles in one file
+	maxPickleBytes   = 1 << 30  // 1 GiB read of one file
+	maxPickleStack   = 1 << 20  // values on the simulated stack, and in the memo
+	maxPickleString  = 4 << 10  // 4 KiB: longer strings are never a module name
+	maxPickleLine    = 1 << 20  // 1 MiB: a text argument
+	maxPickleText    = 64 << 20 // 64 MiB: all strings of one pickle; later ones are unknown
+	maxPickleRefs    = 1_000    // distinct global references kept
+	maxPickleStreams = 1_000    // pickles in one file
 )
 
 // pickleScan is what the opcodes of one or more pickles do. Nothing is built
@@ -32,6 +33,7 @@ type pickleScan struct {
 	marks  []int
 	memo   map[uint64]pickleValue
 	broken bool // the stack did not hold what an opcode needs
+	kept   uint64
 }
 
 // pickleValue is a string that may become a name, or anything else.
@@ -45,7 +47,7 @@ type pickleValue struct {
 func scanPickle(r io.Reader) (*pickleScan, error) {
 	s := &pickleScan{r: bufio.NewReaderSize(io.LimitReader(r, maxPickleBytes), 64<<10), ops: map[string]bool{}}
 	for n := 0; ; n++ {
-		s.stack, s.marks, s.memo = nil, nil, map[uint64]pickleValue{}
+		s.stack, s.marks, s.memo, s.kept = nil, nil, map[uint64]pickleValue{}, 0
 		if err := s.one(); err != nil {
 			return s, fmt.Errorf("pickle %d at byte %d: %w", n+1, s.read, err)
 		}
@@ -74,7 +76,7 @@ func (s *pickleScan) one() error {
 		if err := s.opcode(op); err != nil {
 			return err
 		}
-		if len(s.stack) > maxPickleStack || len(s.memo) > maxPickleStack {
+		if len(s.stack) > maxPickleStack || len(s.memo) > maxPickleStack || len(s.marks) > maxPickleStack {
 			return fmt.Errorf("more than %d values", maxPickleStack)
 		}
 	}
@@ -98,9 +100,18 @@ func (s *pickleScan) uint(n int) (uint64, error) {
 	return binary.LittleEndian.Uint64(buf[:]), nil
 }
 
+// name reports whether a string of n bytes can be a name and is kept.
+func (s *pickleScan) name(n uint64) bool {
+	if n > maxPickleString || s.kept+n > maxPickleText {
+		return false
+	}
+	s.kept += n
+	return true
+}
+
 // text reads n bytes, and keeps them when they can be a name.
-func (s *pickleScan) text(n uint64) (string, error) {
-	if n <= maxPickleString {
+func (s *pickleScan) text(n uint64, keep bool) (string, error) {
+	if keep {
 		buf := make([]byte, n)
 		if _, err := io.ReadFull(s.r, buf); err != nil {
 			return "", errors.New("string cut off")
@@ -165,7 +176,7 @@ func (s *pickleScan) popMark() {
 }
 
 func (s *pickleScan) global(module, name string) {
-	if ref := module + "." + name; len(s.refs) < maxPickleRefs && !slices.Contains(s.refs, ref) {
+	if ref := clip(module + "." + name); len(s.refs) < maxPickleRefs && !slices.Contains(s.refs, ref) {
 		s.refs = append(s.refs, ref)
 	}
 	s.opaque()
@@ -334,9 +345,9 @@ func (s *pickleScan) literal(op byte) error {
 		if err != nil {
 			return err
 		}
-		text, err := s.text(n)
-		str := op == 'T' || op == 'U' || op == 'X' || op == 0x8c || op == 0x8d
-		s.push(pickleValue{text: text, str: str && n <= maxPickleString})
+		str := (op == 'T' || op == 'U' || op == 'X' || op == 0x8c || op == 0x8d) && s.name(n)
+		text, err := s.text(n, str)
+		s.push(pickleValue{text: text, str: str})
 		return err
 	}
 	switch op {
@@ -353,6 +364,10 @@ func (s *pickleScan) literal(op byte) error {
 		text, err := s.lineArg()
 		if op == 'S' {
 			text = strings.Trim(text, `'"`)
+		}
+		if !s.name(uint64(len(text))) {
+			s.opaque()
+			return err
 		}
 		s.push(pickleValue{text: text, str: true})
 		return err
@@ -378,6 +393,19 @@ func harmlessGlobal(ref string) bool {
 		return true
 	}
 	return false
+}
+
+// dangerousGlobals are the imported names that run code or reach out, sorted.
+// Python 2's names of modules are those of Python 3.
+func (s *pickleScan) dangerousGlobals() []string {
+	var out []string
+	for _, ref := range s.refs {
+		if dangerousGlobal(strings.Replace(ref, "__builtin__.", "builtins.", 1)) {
+			out = append(out, ref)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // dangerousOps are the opcodes that import or call.

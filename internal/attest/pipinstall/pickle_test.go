@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -102,6 +103,96 @@ print(json.dumps(res))`).Output()
 			t.Errorf("%.60q: globals %q, opcodes %q; pickletools %q, %q", data, s.refs, ops, c.Refs, c.Ops)
 		}
 	}
+}
+
+// TestScanPacked lets Python write pickles in what holds them, and wants the
+// dangerous global found in each.
+func TestScanPacked(t *testing.T) {
+	dir := t.TempDir()
+	out, err := exec.Command("python3", "-c", `
+import pickle, gzip, zlib, bz2, lzma, zipfile, os, sys, struct
+class N:
+    def __reduce__(self): return (os.system, ("true",))
+bad, good = pickle.dumps(N(), 4), pickle.dumps([1, 2], 4)
+def array(descr, data): 
+    h = repr({"descr": descr, "fortran_order": False, "shape": (1,)}).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(h)) + h + data
+put = lambda n, b: open(os.path.join(sys.argv[1], n), "wb").write(b)
+put("plain.pkl", bad); put("old.pickle", pickle.dumps(N(), 0)); put("a.pkl.gz", gzip.compress(bad)); put("z.joblib", zlib.compress(bad)); put("b.joblib", bz2.compress(bad)); put("x.joblib", lzma.compress(bad))
+put("twice.joblib", gzip.compress(zlib.compress(bad))); put("data.dat", bad); put("objects.npy", array("|O", bad)); put("fields.npy", array([("a", "<i4"), ("b", "|O")], bad)); put("numbers.npy", array("<f8", b"x" * 8))
+for n, inner in (("m.pt", {"m/data.pkl": bad, "m/data/0": b"PK\x03\x04zip", "m/version": b"3"}), ("a.npz", {"o.npy": array("|O", bad), "n.npy": array("<f8", b"x" * 8)}), ("odd.bin", {"hidden.txt": bad}), ("good.pt", {"m/data.pkl": good})):
+    with zipfile.ZipFile(os.path.join(sys.argv[1], n), "w", zipfile.ZIP_DEFLATED) as z:
+        for k, v in inner.items(): z.writestr(k, v)`, dir).CombinedOutput()
+	if err != nil {
+		t.Skipf("needs python3: %v: %s", err, out)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	w := &fileWalk{c: &collector{}, out: &InstalledFiles{}, site: "/s", root: root, owners: map[string]string{}, hashed: map[string]bool{}, cut: map[string]bool{}}
+	if err := w.walk(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, p := range w.out.PickleAnalysis {
+		got[strings.TrimPrefix(p.Path, "/s/")] = strings.Join(p.DangerousGlobals, " ") + p.Error
+		if p.IsSafe != (p.Path == "/s/good.pt!m/data.pkl") {
+			t.Errorf("%s: safe %v", p.Path, p.IsSafe)
+		}
+	}
+	const system = "posix.system"
+	want := map[string]string{
+		"plain.pkl": system, "old.pickle": system, "a.pkl.gz": system, "z.joblib": system, "b.joblib": system, "twice.joblib": system,
+		"x.joblib": "packed with xz, lzma, lz4 or zstd, which is not unpacked here", "data.dat": system, "objects.npy": system, "fields.npy": system,
+		"m.pt!m/data.pkl": system, "a.npz!o.npy": system, "odd.bin!hidden.txt": system, "good.pt!m/data.pkl": "",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(w.c.predicate.NotExamined) != 1 {
+		t.Errorf("not examined %+v, want the archive within an archive", w.c.predicate.NotExamined)
+	}
+}
+
+func TestDangerousGlobal(t *testing.T) {
+	for ref, want := range map[string]bool{
+		"builtins.eval": true, "builtins.eval.__call__": true, "collections._sys.modules": true, "os.path.join": true, "subprocess.Popen": true, "?.?": true,
+		"collections.OrderedDict": false, "numpy.ndarray": false, "builtins.set": false, "mymodule.Class": false, "osx.x": false,
+	} {
+		if got := dangerousGlobal(ref); got != want {
+			t.Errorf("%s: %v", ref, got)
+		}
+	}
+}
+
+func TestHostilePickle(t *testing.T) {
+	for name, data := range map[string]string{
+		"many strings":   strings.Repeat("\x8c\xff"+strings.Repeat("a", 255), 400_000) + ".",
+		"many values":    strings.Repeat("N", maxPickleStack+10),
+		"memo":           "N" + strings.Repeat("\x94", maxPickleStack+10),
+		"marks":          strings.Repeat("(", 4_000_000),
+		"nested lists":   strings.Repeat("(l", 100_000) + ".",
+		"one long line":  "c" + strings.Repeat("a", maxPickleLine+10),
+		"huge bytes":     "\x8e\xff\xff\xff\xff\x00\x00\x00\x00",
+		"negative index": "g-1\n.",
+	} {
+		s, err := scanPickle(strings.NewReader(data))
+		if s.kept > maxPickleText || len(s.stack) > maxPickleStack+1 || len(s.marks) > maxPickleStack+1 {
+			t.Errorf("%s: %d bytes, %d values, %d marks, %v", name, s.kept, len(s.stack), len(s.marks), err)
+		}
+	}
+}
+
+func FuzzScanPacked(f *testing.F) {
+	f.Add([]byte("\x93NUMPY\x01\x00\x10\x00{'descr': '|O'}\ncos\nsystem\n."))
+	f.Add([]byte("x\x9c\x03\x00\x00\x00\x00\x01"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if s, err := scanPacked(bytes.NewReader(data)); s == nil {
+			t.Errorf("no scan, %v", err)
+		}
+	})
 }
 
 func FuzzScanPickle(f *testing.F) {

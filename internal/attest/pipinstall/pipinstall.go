@@ -44,6 +44,11 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	}
 	c.packages()
 	c.similarNames()
+	c.recordChecks()
+	c.shadows()
+	if err := c.wheels(ctx); err != nil {
+		return nil, err
+	}
 	if err := c.sources(ctx); err != nil {
 		return nil, err
 	}
@@ -115,6 +120,9 @@ func (c *collector) packages() {
 		c.origins = append(c.origins, o)
 		p := describe(d, o)
 		p.Requires, p.RequiredBy, p.Extras = list(graph.Requires[d.Key]), list(graph.RequiredBy(d.Key)), graph.Extras[d.Key]
+		if len(markers) > 0 {
+			p.Requirements = c.requirements(d, markers, p.Extras)
+		}
 		c.predicate.Packages = append(c.predicate.Packages, p)
 		for _, problem := range d.Problems {
 			c.problem("%s: %s", d.Key, problem)
@@ -128,6 +136,28 @@ func (c *collector) packages() {
 		c.indexFacts(d, o)
 	}
 	c.predicate.TotalInstalled = len(c.predicate.Packages)
+}
+
+// requirements are the requirements of a distribution with markers decided for
+// the extras that were asked for.
+func (c *collector) requirements(d pypi.Distribution, markers map[string]string, extras []string) []Requirement {
+	var out []Requirement
+	for _, text := range d.Metadata.RequiresDist {
+		r, err := pypi.ParseRequirement(text)
+		if err != nil {
+			continue // a problem of the graph
+		}
+		ok, err := r.Marker.EvalExtras(markers, extras)
+		if err != nil {
+			continue // likewise
+		}
+		q := Requirement{Text: text, Project: pypi.Normalize(r.Name), InForce: ok}
+		if found := c.env.Find(r.Name); found != nil {
+			q.Installed = found.Version
+		}
+		out = append(out, q)
+	}
+	return out
 }
 
 // list makes an absent list an empty one: none is a value here.

@@ -17,13 +17,16 @@ type Predicate struct {
 	// Packages are the distributions installed in the environment, sorted by
 	// normalised name.
 	Packages []Package `json:"packages"`
-	// SetupPyAnalysis has one entry for each setup.py that could be read.
+	// SetupPyAnalysis has one entry for each Python file of a source that runs in
+	// its build and could be read: setup.py, in-tree backends, hooks that a
+	// configuration names.
 	SetupPyAnalysis []SetupPy `json:"setupPyAnalysis"`
 	// TotalInstalled is the number of Packages.
 	TotalInstalled int `json:"totalInstalled"`
 	// InstalledFileAnalysis is nil when no site directory could be walked.
 	InstalledFileAnalysis *InstalledFiles `json:"installedFileAnalysis,omitempty"`
-	// PyprojectAnalysis has one entry for each pyproject.toml that could be read.
+	// PyprojectAnalysis has one entry for each pyproject.toml and setup.cfg that
+	// could be read.
 	PyprojectAnalysis []Pyproject `json:"pyprojectAnalysis"`
 	// PEP740Verification has one entry for each package from an index.
 	PEP740Verification []PEP740 `json:"pep740Verification"`
@@ -114,6 +117,30 @@ type Package struct {
 	Tags      []string `json:"tags,omitempty"`
 	// RecordedFiles is the number of files in RECORD; 0 without a RECORD.
 	RecordedFiles int `json:"recordedFiles"`
+	// Requirements are RequiresDist with their markers decided, in order; absent
+	// where the marker environment is not known.
+	Requirements []Requirement `json:"requirements,omitempty"`
+	// RecordCheck is nil without a RECORD or without a walk of the tree.
+	RecordCheck *RecordCheck `json:"recordCheck,omitempty"`
+	// WheelStructure is nil for what did not come as a wheel, and where the wheel
+	// is not at hand.
+	WheelStructure *WheelStructure `json:"wheelStructure,omitempty"`
+	// SourceComparison is nil for what was not built here from an sdist at hand.
+	SourceComparison *SourceComparison `json:"sourceComparison,omitempty"`
+	// Shadows are names of it that stand for something else: see Shadow.
+	Shadows []Shadow `json:"shadows,omitempty"`
+}
+
+// Requirement is one requirement of a distribution.
+type Requirement struct {
+	// Text is as in the metadata, Project the normalised name in it.
+	Text    string `json:"text"`
+	Project string `json:"project"`
+	// InForce says whether its marker holds in this environment, with the extras
+	// that were asked for.
+	InForce bool `json:"inForce"`
+	// Installed is the version of the project that is installed, empty for none.
+	Installed string `json:"installed,omitempty"`
 }
 
 // File is a distribution file.
@@ -151,6 +178,11 @@ type SetupPy struct {
 	EncodedLines    []string `json:"encodedLines,omitempty"`
 	// FileOperations are writes, removals and literals that name sensitive paths.
 	FileOperations []string `json:"fileOperations"`
+	// Role is setup.py, build backend or build hook.
+	Role string `json:"role"`
+	// Obfuscation is what hides what it does, as "line N: kind: what"; kinds as in
+	// InstalledFiles.
+	Obfuscation []string `json:"obfuscation,omitempty"`
 }
 
 // InstalledFiles is what static reading of the installed files shows. Entries
@@ -175,9 +207,52 @@ type InstalledFiles struct {
 	// UnownedFiles are files of the site directories that no RECORD lists (byte
 	// code aside), absolute, sorted.
 	UnownedFiles []string `json:"unownedFiles"`
+	// ImportTime are the calls in any module that run when it is imported and start
+	// a process or use the network; kinds: process, network, socket (one is made,
+	// nothing is contacted).
+	ImportTime []SourceFact `json:"importTime"`
+	// Obfuscation is what hides what a module does. Kinds that honest code does not
+	// need: exec-decoded, hidden-code, compatibility-name, lookalike-name,
+	// escaped-name, computed-name. Kinds that it has at times: dynamic-builtin,
+	// decoder-chain, marshal, dense-literal, encoded-literal, long-line.
+	Obfuscation []SourceFact `json:"obfuscation"`
+	// NativeLibraries has one entry for each ELF file.
+	NativeLibraries []NativeLibrary `json:"nativeLibraries"`
+	// ByteCode are compiled files that the interpreter runs without a look at their
+	// source, or that the installer did not make.
+	ByteCode []ByteCode `json:"byteCode"`
 	// TotalPyFiles is the number of .py files read; TotalFiles of all files seen.
 	TotalPyFiles int `json:"totalPyFiles"`
 	TotalFiles   int `json:"totalFiles"`
+}
+
+// ByteCode is one compiled Python file. Its code is not read.
+type ByteCode struct {
+	// Path is absolute; Package the normalised name of the distribution whose RECORD
+	// lists it, empty for none.
+	Path    string `json:"path"`
+	Package string `json:"package,omitempty"`
+	// Why is no-source (there is none beside it), unchecked (PEP 552: it is valid
+	// whatever the source says), shipped (RECORD has its digest: the distribution
+	// brought it) or unreadable.
+	Why []string `json:"why"`
+}
+
+// SourceFact is one place in an installed Python file.
+type SourceFact struct {
+	// Path is absolute; Line counts from 1.
+	Path string `json:"path"`
+	Line int    `json:"line"`
+	// Package is the normalised name of the distribution whose RECORD lists the
+	// file, empty when none does.
+	Package string `json:"package,omitempty"`
+	Kind    string `json:"kind"`
+	What    string `json:"what"`
+	// Deferred is true for what does not run when the file is imported: in a
+	// function, or behind if __name__ == "__main__" and the like.
+	Deferred bool `json:"deferred,omitempty"`
+	// Through is the function by whose call, at the level of the module, it runs.
+	Through string `json:"through,omitempty"`
 }
 
 // Pickle is what the opcodes of one pickle file do, found without loading it.
@@ -195,6 +270,10 @@ type Pickle struct {
 	// "module.name" that are imported, in order of first use.
 	DangerousOps []string `json:"dangerousOps"`
 	GlobalRefs   []string `json:"globalRefs"`
+	// DangerousGlobals are those of GlobalRefs that run code or commands or reach
+	// files, the network or other modules, sorted; "?.?" is one whose name could not
+	// be followed.
+	DangerousGlobals []string `json:"dangerousGlobals,omitempty"`
 	// IsSafe is true when the file was read to its end and every global is one
 	// that builds plain data.
 	IsSafe bool `json:"isSafe"`
@@ -223,6 +302,8 @@ type PthLine struct {
 	Line  int      `json:"line"`
 	Text  string   `json:"text"`
 	Calls []string `json:"calls,omitempty"`
+	// Obfuscation is what hides what the line does, as "kind: what", 50 at most.
+	Obfuscation []string `json:"obfuscation,omitempty"`
 }
 
 // Pyproject is the build system that one pyproject.toml names.
@@ -237,8 +318,13 @@ type Pyproject struct {
 	BackendPath []string `json:"backendPath,omitempty"`
 	// IsCustomBackend is true for a backend of the project itself, or one that
 	// is not widely known.
-	IsCustomBackend bool   `json:"isCustomBackend"`
-	Error           string `json:"error,omitempty"`
+	IsCustomBackend bool `json:"isCustomBackend"`
+	// CmdClass are the commands of setuptools that the configuration replaces,
+	// Hooks the code of the project's own that a backend is told to run, as
+	// "backend: name or file".
+	CmdClass []string `json:"cmdClass,omitempty"`
+	Hooks    []string `json:"hooks,omitempty"`
+	Error    string   `json:"error,omitempty"`
 }
 
 // PEP740 is what is known of the publish attestations of one distribution file.

@@ -2,8 +2,6 @@ package pipinstall
 
 import (
 	"archive/tar"
-	"archive/zip"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -14,12 +12,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"pip-witness/evidence"
+	"pip-witness/internal/attest"
 	"pip-witness/internal/pypi"
 )
 
@@ -27,11 +23,13 @@ import (
 const (
 	maxSdistBytes   = 1 << 30 // 1 GiB unpacked
 	maxSdistMembers = 200_000
-	maxBuildFile    = 4 << 20 // 4 MiB: setup.py or pyproject.toml
+	maxBuildFile    = 4 << 20  // 4 MiB: setup.py, pyproject.toml and the like
+	maxBuildBytes   = 64 << 20 // 64 MiB: all of them
+	maxSourceFile   = 64 << 20 // 64 MiB: a source file that is compared
 )
 
-// sources examines setup.py and pyproject.toml of everything that was built
-// here and whose source is at hand; the rest is said not to be.
+// sources examines the build of everything that was built here and whose source
+// is at hand; the rest is said not to be.
 func (c *collector) sources(ctx context.Context) error {
 	for i, d := range c.env.Distributions {
 		if err := ctx.Err(); err != nil {
@@ -41,49 +39,100 @@ func (c *collector) sources(ctx context.Context) error {
 		if o.Kind != pypi.OriginSdist && o.Kind != pypi.OriginDirectory && o.Kind != pypi.OriginVCS {
 			continue
 		}
-		files, err := c.buildFiles(o)
 		p := &c.predicate.Packages[i]
-		if err != nil {
+		if err := c.source(ctx, d, o, p); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if c.sawSetupPy(d.Key) {
 				yes := true
 				p.HasSetupPy = &yes
 			}
 			c.notExamined("setupPyAnalysis and pyprojectAnalysis of "+d.Key, "%v", err)
-			continue
 		}
-		c.analyseBuild(d.Key, p, files)
 	}
 	return nil
 }
 
-// buildFiles returns setup.py and pyproject.toml of a local sdist or directory
-// by name; absent ones are absent.
-func (c *collector) buildFiles(o pypi.Origin) (map[string][]byte, error) {
-	if o.Local == nil {
-		return nil, errors.New("its source was unpacked, built and removed inside the sandbox: the bytes are not at hand")
+// source examines the source of one distribution.
+func (c *collector) source(ctx context.Context, d pypi.Distribution, o pypi.Origin, p *Package) error {
+	visit, done, err := c.sourceOf(o)
+	if err != nil {
+		return err
 	}
-	if o.Local.Kind == "directory" {
-		root, err := pypi.OpenDir(c.in.Layout, o.Local.SandboxPath)
-		if err != nil {
-			return nil, fmt.Errorf("open the directory: %w", err)
+	defer done()
+	b := &build{c: c, key: d.Key, files: map[string][]byte{}}
+	if err := visit(ctx, b.collect); err != nil {
+		return err
+	}
+	b.read()
+	sum := sourceDigests{byPath: map[string]string{}, digests: map[string]bool{}}
+	err = visit(ctx, func(name string, size int64, r io.Reader) error {
+		if !strings.HasSuffix(name, ".py") {
+			return nil
 		}
-		defer root.Close()
-		return directoryFiles(root)
-	}
-	root, err := pypi.OpenDir(c.in.Layout, path.Dir(o.Local.SandboxPath))
+		if size > maxSourceFile {
+			c.notExamined("packages[].sourceComparison of "+d.Key, "%q has %d bytes", clip(name), size)
+			return nil
+		}
+		h := sha256.New()
+		if b.wants(name, size) {
+			content, err := limitedRead(r, name)
+			if err != nil {
+				return err
+			}
+			b.hook(name, content)
+			h.Write(content)
+		} else if _, err := io.Copy(h, r); err != nil {
+			return fmt.Errorf("read %q: %w", name, err)
+		}
+		sum.add(name, hex.EncodeToString(h.Sum(nil)))
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("open the sdist: %w", err)
+		return err
 	}
-	defer root.Close()
-	f, err := pypi.OpenFile(root, path.Base(o.Local.SandboxPath))
+	b.write(p)
+	if o.Kind == pypi.OriginSdist {
+		p.SourceComparison = c.compareSource(d, sum)
+	}
+	return nil
+}
+
+// visitor calls a function for every regular file of a source tree, by its path
+// below the top directory.
+type visitor func(ctx context.Context, file func(name string, size int64, r io.Reader) error) error
+
+// sourceOf opens the source of a distribution: a directory, the user's own sdist,
+// or the one that the gateway kept.
+func (c *collector) sourceOf(o pypi.Origin) (visit visitor, done func(), err error) {
+	if o.Local != nil && o.Local.Kind == "directory" {
+		root, err := openGiven(o.Local.SandboxPath)
+		if err != nil {
+			return nil, nil, fmt.Errorf("open the directory: %w", err)
+		}
+		return func(ctx context.Context, file func(string, int64, io.Reader) error) error {
+				return visitDirectory(ctx, root, file)
+			},
+			func() { root.Close() }, nil
+	}
+	f, size, err := c.distributionFile(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer f.Close()
-	if err := sameDigest(f, o.Local.Digests); err != nil {
-		return nil, err
+	done = func() { f.Close() }
+	switch {
+	case strings.HasSuffix(o.Filename, ".zip"):
+		return func(ctx context.Context, file func(string, int64, io.Reader) error) error {
+			return visitZip(ctx, f, size, file)
+		}, done, nil
+	case strings.HasSuffix(o.Filename, ".tar.gz"), strings.HasSuffix(o.Filename, ".tgz"):
+		return func(ctx context.Context, file func(string, int64, io.Reader) error) error {
+			return visitTar(ctx, f, file)
+		}, done, nil
 	}
-	return archiveFiles(f, o.Filename)
+	done()
+	return nil, nil, fmt.Errorf("archives like %q are not read", o.Filename)
 }
 
 // sameDigest makes sure that the file at hand is the one that was installed.
@@ -93,52 +142,69 @@ func sameDigest(f *os.File, want evidence.DigestSet) error {
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return fmt.Errorf("read the sdist: %w", err)
+		return fmt.Errorf("read the distribution file: %w", err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != want["sha256"] {
-		return fmt.Errorf("the sdist has sha256 %s now, had %s when it was installed", got, want["sha256"])
+		return fmt.Errorf("the distribution file has sha256 %s now, had %s when it was installed", got, want["sha256"])
 	}
 	_, err := f.Seek(0, io.SeekStart)
 	return err
 }
 
-func directoryFiles(root *os.Root) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	for _, name := range []string{"setup.py", "pyproject.toml"} {
-		data, err := pypi.ReadFile(root, name, maxBuildFile)
-		switch {
-		case err == nil:
-			out[name] = data
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, err
+// visitDirectory visits a directory of the user's. What lies in directories that
+// builds and version control leave is not source.
+func visitDirectory(ctx context.Context, root *os.Root, file func(string, int64, io.Reader) error) error {
+	n := 0
+	return fs.WalkDir(root.FS(), ".", func(p string, entry fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
 		}
-	}
-	return out, nil
-}
-
-// archiveFiles reads the two files from the single top directory of an sdist.
-func archiveFiles(f *os.File, filename string) (map[string][]byte, error) {
-	if strings.HasSuffix(filename, ".zip") {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			switch path.Base(p) {
+			case ".git", ".hg", "node_modules", "__pycache__", ".venv", "venv", ".tox", ".nox", "build", "dist":
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if n++; n > maxSdistMembers {
+			return fmt.Errorf("read the directory: more than %d files", maxSdistMembers)
+		}
+		if !entry.Type().IsRegular() {
+			return nil
+		}
+		f, err := pypi.OpenFile(root, p)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
 		info, err := f.Stat()
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("read %q: %w", p, err)
 		}
-		return zipFiles(f, info.Size())
-	}
-	if !strings.HasSuffix(filename, ".tar.gz") && !strings.HasSuffix(filename, ".tgz") {
-		return nil, fmt.Errorf("archives like %q are not read", filename)
+		return file(p, info.Size(), io.LimitReader(f, maxSourceFile))
+	})
+}
+
+func visitTar(ctx context.Context, f attest.DistributionFile, file func(string, int64, io.Reader) error) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read the sdist: %w", err)
 	}
 	gz, err := gzip.NewReader(f)
 	if err != nil {
-		return nil, fmt.Errorf("read the sdist: %w", err)
+		return fmt.Errorf("read the sdist: %w", err)
 	}
 	limited := &io.LimitedReader{R: gz, N: maxSdistBytes}
 	tr := tar.NewReader(limited)
-	out := map[string][]byte{}
 	for n := 0; ; n++ {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
 		}
 		if err == nil && n >= maxSdistMembers {
 			err = fmt.Errorf("more than %d members", maxSdistMembers)
@@ -147,49 +213,49 @@ func archiveFiles(f *os.File, filename string) (map[string][]byte, error) {
 			err = fmt.Errorf("more than %d bytes", maxSdistBytes)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the sdist: %w", err)
+			return fmt.Errorf("read the sdist: %w", err)
 		}
-		if name, ok := buildFileName(h.Name); ok && h.Typeflag == tar.TypeReg {
-			if out[name], err = limitedRead(tr, h.Name); err != nil {
-				return nil, err
+		if name, ok := belowTop(h.Name); ok && h.Typeflag == tar.TypeReg {
+			if err := file(name, h.Size, tr); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-func zipFiles(f io.ReaderAt, size int64) (map[string][]byte, error) {
-	z, err := zip.NewReader(f, size)
+func visitZip(ctx context.Context, f io.ReaderAt, size int64, file func(string, int64, io.Reader) error) error {
+	z, err := pypi.ReadZip(f, size)
 	if err != nil {
-		return nil, fmt.Errorf("read the sdist: %w", err)
+		return fmt.Errorf("read the sdist: %w", err)
 	}
-	if len(z.File) > maxSdistMembers {
-		return nil, fmt.Errorf("read the sdist: more than %d members", maxSdistMembers)
-	}
-	out := map[string][]byte{}
-	for _, m := range z.File {
-		name, ok := buildFileName(m.Name)
-		if !ok {
+	var total uint64
+	for i := range z.Members {
+		m := &z.Members[i]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		name, ok := belowTop(m.Name)
+		if !ok || m.Dir() || m.Mode&fs.ModeType != 0 {
 			continue
 		}
-		r, err := m.Open()
+		r, err := z.Open(m)
 		if err != nil {
-			return nil, fmt.Errorf("read the sdist: %w", err)
+			return fmt.Errorf("read the sdist: %w", err)
 		}
-		out[name], err = limitedRead(r, m.Name)
-		r.Close()
-		if err != nil {
-			return nil, err
+		if total += min(m.Uncompressed, maxSdistBytes+1); total > maxSdistBytes {
+			return fmt.Errorf("read the sdist: more than %d bytes", maxSdistBytes)
+		}
+		if err := file(name, int64(m.Uncompressed), io.LimitReader(r, int64(m.Uncompressed))); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
-// buildFileName reports whether a member is setup.py or pyproject.toml right
-// below the top directory.
-func buildFileName(member string) (string, bool) {
-	dir, name := path.Split(path.Clean(strings.TrimPrefix(member, "./")))
-	top := strings.TrimSuffix(dir, "/")
-	return name, (name == "setup.py" || name == "pyproject.toml") && top != "" && top != ".." && !strings.Contains(top, "/")
+// belowTop returns the path of a member of an sdist below its top directory.
+func belowTop(member string) (string, bool) {
+	top, rest, ok := strings.Cut(strings.TrimPrefix(path.Clean(strings.TrimPrefix(member, "./")), "/"), "/")
+	return rest, ok && top != ".." && rest != ""
 }
 
 func limitedRead(r io.Reader, name string) ([]byte, error) {
@@ -222,77 +288,51 @@ func (c *collector) sawSetupPy(key string) bool {
 	return false
 }
 
-func (c *collector) analyseBuild(key string, p *Package, files map[string][]byte) {
-	setup, has := files["setup.py"]
-	p.HasSetupPy = &has
-	command := false
-	if has {
-		facts := readSource(setup)
-		command = facts.command
-		c.predicate.SetupPyAnalysis = append(c.predicate.SetupPyAnalysis, setupFacts(key, facts))
-	}
-	p.HasCmdClass = &command
-	if data, ok := files["pyproject.toml"]; ok {
-		c.predicate.PyprojectAnalysis = append(c.predicate.PyprojectAnalysis, buildSystem(key, data))
-	}
+// SourceComparison compares the Python files that were installed with those of the
+// sdist they were built from. Paths are absolute and sorted.
+type SourceComparison struct {
+	// Same is the number of files with the content of a file of the sdist.
+	Same int `json:"same"`
+	// Changed have the place of a file of the sdist and another content; Added have
+	// neither: the build made them.
+	Changed []string `json:"changed"`
+	Added   []string `json:"added"`
 }
 
-func setupFacts(key string, f sourceFacts) SetupPy {
-	s := SetupPy{
-		Path: "setup.py", Package: key,
-		SuspiciousCalls: lines(f.calls, isSuspiciousCall), NetworkImports: lines(f.imports, isNetworkModule),
-		FileOperations: lines(f.files, nil), EncodedLines: lines(f.encoded, nil),
-	}
-	s.EncodedPayloads = len(s.EncodedLines) > 0
-	return s
+// sourceDigests are the digests of the Python files of an sdist.
+type sourceDigests struct {
+	byPath  map[string]string
+	digests map[string]bool
 }
 
-// lines renders the observations that pass the filter as "line N: what".
-func lines(list []observation, keep func(string) bool) []string {
-	out := []string{}
-	for _, o := range list {
-		if keep == nil || keep(o.what) {
-			out = append(out, fmt.Sprintf("line %d: %s%s", o.line, o.what, suffix(o)))
+func (s *sourceDigests) add(name, digest string) {
+	s.byPath[name] = digest
+	s.digests[digest] = true
+}
+
+func (c *collector) compareSource(d pypi.Distribution, sum sourceDigests) *SourceComparison {
+	if c.in.After == nil {
+		return nil // said in recordChecks
+	}
+	out := &SourceComparison{Changed: []string{}, Added: []string{}}
+	for _, e := range d.Record {
+		p, ok := e.Inside()
+		if !ok || !strings.HasSuffix(p, ".py") {
+			continue
+		}
+		full := path.Join(d.Location, p)
+		digest := c.in.After.Files[follow(c.in.After, full)].Digests["sha256"]
+		switch {
+		case digest == "": // missing or unread: see RecordCheck
+		case sum.digests[digest]:
+			out.Same++
+		case sum.byPath[p] != "" || sum.byPath["src/"+p] != "" || sum.byPath["lib/"+p] != "":
+			out.Changed = append(out.Changed, full)
+		default:
+			out.Added = append(out.Added, full)
 		}
 	}
-	return slices.Compact(out)
-}
-
-func suffix(o observation) string {
-	if o.deferred {
-		return " (in a function)"
-	}
-	return ""
-}
-
-// buildSystem reads the [build-system] table (PEP 518 and 517).
-func buildSystem(key string, data []byte) Pyproject {
-	p := Pyproject{Package: key, Path: "pyproject.toml", BuildRequires: []string{}}
-	var doc struct {
-		BuildSystem struct {
-			Requires    []string `toml:"requires"`
-			Backend     string   `toml:"build-backend"`
-			BackendPath []string `toml:"backend-path"`
-		} `toml:"build-system"`
-	}
-	if err := toml.NewDecoder(bytes.NewReader(data)).Decode(&doc); err != nil {
-		p.Error = fmt.Sprintf("parse pyproject.toml: %v", err)
-		return p
-	}
-	p.BuildBackend, p.BackendPath = doc.BuildSystem.Backend, doc.BuildSystem.BackendPath
-	p.BuildRequires = list(doc.BuildSystem.Requires)
-	p.IsCustomBackend = len(p.BackendPath) > 0 || p.BuildBackend != "" && !knownBackend(p.BuildBackend)
-	return p
-}
-
-// knownBackend reports whether a build backend is in wide use.
-func knownBackend(name string) bool {
-	switch module, _, _ := strings.Cut(name, ":"); module {
-	case "setuptools.build_meta", "flit_core.buildapi", "flit.buildapi", "flit_scm", "hatchling.build", "hatchling.ouroboros", "pdm.backend",
-		"pdm.pep517.api", "poetry.core.masonry.api", "poetry.masonry.api", "poetry_dynamic_versioning.backend", "maturin", "mesonpy",
-		"scikit_build_core.build", "scikit_build_core.setuptools.build_meta", "uv_build", "sipbuild.api",
-		"jupyter_packaging.build_api", "whey", "enscons.api", "py_build_cmake.build", "setuptools_rust", "trampolim", "expandvars":
-		return true
-	}
-	return false
+	out.Changed = cut(c, "packages[].sourceComparison.changed of "+d.Key, out.Changed)
+	out.Added = cut(c, "packages[].sourceComparison.added of "+d.Key, out.Added)
+	return out
 }

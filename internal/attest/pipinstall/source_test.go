@@ -118,7 +118,7 @@ print("\n".join("%d %s"%x for x in sorted(out)))`, file).Output()
 			t.Fatal(err)
 		}
 		var got []string
-		r := &sourceReader{alias: map[string]string{}}
+		r := newSourceReader()
 		for l := newLexer(src); ; {
 			s, ok := l.next()
 			if !ok {
