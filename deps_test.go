@@ -130,9 +130,19 @@ func boundaries() []boundary {
 			why:   "secretscan is an attestor; of net/http it uses DetectContentType only (TestAttestorsSniffOnly)",
 		},
 		{
+			pkg:   "internal/attest/sbom",
+			may:   []string{"attestation", "evidence", "internal/attest", "internal/licence", "internal/pypi", "internal/walk"},
+			never: []string{"net", "net/http", "os/exec"},
+			why:   "sbom is an attestor that also reads what packages say of their licence",
+		},
+		{
 			pkg: "internal/attest/*", may: []string{"attestation", "evidence", "internal/attest", "internal/pypi", "internal/walk"},
 			never: []string{"net", "net/http", "os/exec"},
 			why:   "an attestor is a function from evidence and files to a predicate; after an untrusted install it runs nothing",
+		},
+		{
+			pkg: "internal/licence", outside: none(), never: []string{"net", "net/http", "os", "os/exec"},
+			why: "licence reads strings",
 		},
 		{
 			pkg: "internal/seal", may: []string{"attestation", "evidence", "internal/store"},
