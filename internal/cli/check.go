@@ -45,6 +45,7 @@ type checkFlags struct {
 	quiet        bool
 	verbose      bool
 	pip          interpreter.Flags
+	sboms        []string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -81,6 +82,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.BoolVar(&f.compress, "compress", false, "store the evidence compressed (zstd)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "also show findings below MEDIUM and every attestation")
+	flags.StringArrayVar(&f.sboms, "sbom", nil, "write components as cyclonedx-1.6, -1.7 or spdx-2.3: `FORMAT=FILE`")
 	pipFlags(c, &f.pip)
 	return c
 }
@@ -117,6 +119,10 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	sboms, err := parseSBOMs(f.sboms)
+	if err != nil {
+		return err
+	}
 	// It reads the key while the rest is looked at.
 	signer, err := seal.Start(f.grant())
 	if err != nil {
@@ -148,6 +154,11 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	}
 	observation.Timings["total"] = time.Since(started).Seconds()
 	outcome.Result, outcome.Timings, outcome.Evidence, outcome.Problems = result, observation.Timings, directory.path, observation.Problems
+	if problem, err := writeSBOMs(sboms, observation); err != nil {
+		return err
+	} else if problem != "" {
+		outcome.Problems = append(outcome.Problems, problem)
+	}
 	outcome.Next = nextCommand(f, observation, result, directory.path)
 	if result.Verdict == policy.Untrusted {
 		outcome.Advice = "sign with the --key of a functionary that the policy names; `pip-witness policy show` lists them"
