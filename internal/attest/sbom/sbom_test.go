@@ -19,7 +19,7 @@ import (
 )
 
 // input is an environment with three distributions, one with every oddity.
-func input(t *testing.T) *attest.Input {
+func input(t testing.TB) *attest.Input {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
