@@ -54,6 +54,7 @@ type checkFlags struct {
 	osvDB        string
 	vex          []string
 	keyFlags
+	sboms []string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -96,6 +97,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.popular, "popular", "", "`FILE` of popular names that others are compared with")
 	flags.StringVar(&f.osvDB, "osv-db", "", "`DIR` of an OSV database (default: see db --help)")
 	flags.StringArrayVar(&f.vex, "vex", nil, "OpenVEX `FILE` about vulnerabilities; repeatable")
+	flags.StringArrayVar(&f.sboms, "sbom", nil, "write components as cyclonedx-1.6, -1.7 or spdx-2.3: `FORMAT=FILE`")
 	pipFlags(c, &f.pip)
 	return c
 }
@@ -132,6 +134,10 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	sboms, err := parseSBOMs(f.sboms)
+	if err != nil {
+		return err
+	}
 	// It reads the key while the rest is looked at.
 	signer, err := f.start(ctx, s, f.grant())
 	if err != nil {
@@ -164,6 +170,11 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	observation.Timings["total"] = time.Since(started).Seconds()
 	outcome.Result, outcome.Timings, outcome.Evidence, outcome.Problems = result, observation.Timings, directory.path, observation.Problems
 	outcome.Places = requirementPlaces(f.requirements, f.pip.Constraints)
+	if problem, err := writeSBOMs(sboms, observation); err != nil {
+		return err
+	} else if problem != "" {
+		outcome.Problems = append(outcome.Problems, problem)
+	}
 	outcome.Next = nextCommand(f, observation, result, directory.path)
 	if result.Verdict == policy.Untrusted {
 		outcome.Advice = "sign with the --key of a functionary that the policy names; `pip-witness policy show` lists them"

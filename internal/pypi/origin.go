@@ -102,9 +102,15 @@ func (o *Origin) byIdentity(d Distribution, install *evidence.Installation) {
 func (o *Origin) archive(install *evidence.Installation, info *DirectURL) {
 	sum := info.SHA256()
 	plain, _, _ := strings.Cut(info.URL, "#")
+	// The URL first: it settles nearly all, and comparing it costs least.
 	for i := range install.Downloads {
-		dl := &install.Downloads[i]
-		if !dl.Metadata && (plain == dl.GatewayURL || sum != "" && dl.Digests["sha256"] == sum) {
+		if dl := &install.Downloads[i]; !dl.Metadata && plain == dl.GatewayURL {
+			o.download(dl)
+			return
+		}
+	}
+	for i := range install.Downloads {
+		if dl := &install.Downloads[i]; !dl.Metadata && sum != "" && dl.Digests["sha256"] == sum {
 			o.download(dl)
 			return
 		}

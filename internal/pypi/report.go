@@ -13,6 +13,10 @@ type Report struct {
 	Install    []ReportItem `json:"install"`
 	// Environment are the marker variables that the installer used.
 	Environment map[string]string `json:"environment"`
+
+	// first are the first entries of each project, by its normalised name; nil in a
+	// report that was not parsed.
+	first map[string]int
 }
 
 // ReportItem is one distribution that was, or would be, installed.
@@ -42,9 +46,14 @@ func ParseReport(data []byte) (Report, error) {
 	if r.Version != "0" && r.Version != "1" {
 		return r, fmt.Errorf("parse installation report: version %q, want \"1\"", r.Version)
 	}
+	r.first = map[string]int{}
 	for i, item := range r.Install {
 		if item.Metadata.Name == "" || item.Metadata.Version == "" {
 			return r, fmt.Errorf("parse installation report: install[%d]: no name or version", i)
+		}
+		key := Normalize(item.Metadata.Name)
+		if _, again := r.first[key]; !again {
+			r.first[key] = i
 		}
 	}
 	return r, nil
@@ -56,6 +65,12 @@ func (r *Report) Find(name string) *ReportItem {
 		return nil
 	}
 	key := Normalize(name)
+	if r.first != nil {
+		if i, ok := r.first[key]; ok {
+			return &r.Install[i]
+		}
+		return nil
+	}
 	for i := range r.Install {
 		if Normalize(r.Install[i].Metadata.Name) == key {
 			return &r.Install[i]

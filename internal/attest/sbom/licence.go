@@ -1,133 +1,286 @@
 package sbom
 
 import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
+	"pip-witness/internal/attest"
+	"pip-witness/internal/licence"
 	"pip-witness/internal/pypi"
 )
 
-// maxLicenceName is the length up to which a licence field is a name; longer
-// ones are the text itself, whose first line is taken.
-const maxLicenceName = 200
+// Limits on what licences are read from.
+const (
+	// maxLicenceName is the length up to which a licence field is a name; longer
+	// ones are the text itself, whose first line is taken.
+	maxLicenceName = 200
+	// maxLicenceFiles bounds the licence files read of one distribution.
+	maxLicenceFiles = 16
+	// maxClassifiers bounds the licence classifiers of one distribution.
+	maxClassifiers = 32
+)
 
-// licences gives what the metadata declares, in the order in which it can be
-// trusted to be exact: SPDX expression, licence field, classifiers. CycloneDX
-// allows one expression, or any number of identifiers and names, not both.
-func licences(m pypi.Metadata) *cdx.Licenses {
-	if e := strings.TrimSpace(m.LicenseExpression); e != "" {
-		if id, ok := spdxID(e); ok {
-			return &cdx.Licenses{{License: &cdx.License{ID: id, Acknowledgement: cdx.LicenseAcknowledgementDeclared}}}
-		}
-		ack := cdx.LicenseAcknowledgementDeclared
-		return &cdx.Licenses{{Expression: e, Acknowledgement: &ack}}
-	}
-	var out cdx.Licenses
-	seen := map[string]bool{}
-	add := func(id, name string) {
-		if !seen[id+name] {
-			seen[id+name] = true
-			out = append(out, cdx.LicenseChoice{License: &cdx.License{ID: id, Name: name, Acknowledgement: cdx.LicenseAcknowledgementDeclared}})
-		}
-	}
-	for _, c := range m.Classifiers {
-		if !strings.HasPrefix(c, "License ::") {
-			continue
-		}
-		if id, ok := classifierID(c); ok {
-			add(id, "")
-		} else if name := c[strings.LastIndex(c, ":")+1:]; strings.TrimSpace(name) != "OSI Approved" {
-			add("", strings.TrimSpace(name))
-		}
-	}
-	name, _, more := strings.Cut(strings.TrimSpace(m.License), "\n")
-	name = strings.TrimSpace(name)
-	if name != "" && name != "UNKNOWN" && (len(out) == 0 || !more && len(name) <= maxLicenceName) {
-		if id, ok := spdxID(name); ok {
-			add(id, "")
-		} else if len(out) == 0 {
-			add("", clip(name))
-		}
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return &out
+// Properties about licences. A choice is one way to comply: identifiers of the
+// SPDX list, joined by " AND "; a component that has none has no licence that a
+// policy can judge.
+const (
+	choiceProperty = "pip-witness:licence-choice"
+	sourceProperty = "pip-witness:source"
+	// unclearProperty is there when declarations disagree or are not of the list.
+	unclearProperty = "pip-witness:licence-unclear"
+)
+
+// declaration is one place that says something of the licence.
+type declaration struct {
+	source     string // "License-Expression", "License", "Classifier", "file NAME"
+	expression licence.Expression
+	known      bool   // expression is one
+	name       string // what is written, where it is not an expression
 }
 
+// text is the expression, or the name where there is none.
+func (d declaration) text() string {
+	if d.known {
+		return d.expression.String()
+	}
+	return d.name
+}
+
+// licensing is what is known of the licence of one distribution.
+type licensing struct {
+	declared, concluded []declaration
+	evidence            []declaration
+	unclear             string // in words; empty when all agree
+}
+
+// licensingOf reads the declarations in the order in which they can be trusted
+// to be exact: SPDX expression, licence field, classifiers. Texts of licence
+// files are evidence; they are the conclusion only where no declaration is exact
+// and they agree.
+func licensingOf(m pypi.Metadata, files []declaration) licensing {
+	var l licensing
+	expression := expressionField(m.LicenseExpression)
+	field := licenceField(m.License)
+	classified := classifierFields(m.Classifiers)
+	l.evidence = slices.Concat(expression, field, classified, files)
+	exact := func(d declaration) bool { return d.known }
+	switch {
+	case slices.ContainsFunc(expression, exact):
+		l.declared = expression
+	case slices.ContainsFunc(field, exact):
+		l.declared = field
+		for _, c := range classified {
+			if c.known && !slices.Contains(field[0].expression.Terms(), c.text()) {
+				l.declared = append(l.declared, c)
+				l.unclear = "the declarations differ: " + field[0].text() + ", " + c.text()
+			}
+		}
+	default:
+		// Names of a family among classifiers say more than a field without a known name.
+		l.declared = firstOf(expression, classified, field)
+	}
+	if len(expression) > 0 && !expression[0].known {
+		l.unclear = "License-Expression is not one of the SPDX list"
+	}
+	if !slices.ContainsFunc(l.declared, exact) && len(files) > 0 && agree(files) {
+		l.concluded = files[:1]
+	}
+	return l
+}
+
+// firstOf returns the first that is not empty.
+func firstOf(lists ...[]declaration) []declaration {
+	for _, l := range lists {
+		if len(l) > 0 {
+			return l
+		}
+	}
+	return nil
+}
+
+func agree(all []declaration) bool {
+	return !slices.ContainsFunc(all, func(d declaration) bool { return d.text() != all[0].text() })
+}
+
+func expressionField(text string) []declaration {
+	if text = strings.TrimSpace(text); text == "" {
+		return nil
+	}
+	d := declaration{source: "License-Expression", name: clip(text)}
+	if e, err := licence.Parse(text); err == nil {
+		d.expression, d.known = e, true
+	}
+	return []declaration{d}
+}
+
+// licenceField reads the older field: a name, or the text itself.
+func licenceField(text string) []declaration {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.EqualFold(text, "UNKNOWN") || strings.EqualFold(text, "NONE") {
+		return nil
+	}
+	d := declaration{source: "License"}
+	if id, ok := licence.FromText(text); ok {
+		d.expression, d.known = single(id), true
+		return []declaration{d}
+	}
+	name, _, more := strings.Cut(text, "\n")
+	if name = strings.TrimSpace(name); !more && len(name) <= maxLicenceName {
+		d.expression, d.known = licence.FromName(name)
+	}
+	d.name = clip(name)
+	return []declaration{d}
+}
+
+func classifierFields(classifiers []string) []declaration {
+	var out []declaration
+	for _, c := range classifiers {
+		id, name := licence.FromClassifier(c)
+		if name == "" || slices.ContainsFunc(out, func(d declaration) bool { return d.name == clip(name) }) || len(out) == maxClassifiers {
+			continue
+		}
+		d := declaration{source: "Classifier", name: clip(name)}
+		if id != "" {
+			d.expression, d.known = single(id), true
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// single is the expression of an identifier of the list.
+func single(id string) licence.Expression {
+	e, _ := licence.Parse(id)
+	return e
+}
+
+// licenceFiles reads the licence files of a distribution whose texts are known.
+// What is left out because of a bound is said in problem.
+func licenceFiles(layout attest.Layout, d pypi.Distribution) (found []declaration, problem string) {
+	root, err := pypi.OpenDir(layout, d.Location)
+	if err != nil {
+		return nil, ""
+	}
+	defer root.Close()
+	names := licenceFileNames(d)
+	if len(names) > maxLicenceFiles {
+		problem = fmt.Sprintf("%s: %d of %d licence files were looked at", d.Key, maxLicenceFiles, len(names))
+		names = names[:maxLicenceFiles]
+	}
+	for _, name := range names {
+		text, err := pypi.ReadFile(root, name, licence.MaxText)
+		if err != nil {
+			continue // missing or long: it is no text that is known
+		}
+		if id, ok := licence.FromText(string(text)); ok {
+			found = append(found, declaration{source: "file " + name, expression: single(id), known: true})
+		}
+	}
+	return found, problem
+}
+
+// licenceFileNames are the files in the metadata directory, or beside the licence
+// files that PEP 639 puts into it, that RECORD lists and that are named as such;
+// sorted.
+func licenceFileNames(d pypi.Distribution) []string {
+	var names []string
+	for _, e := range d.Record {
+		name, inside := e.Inside()
+		if !inside || !strings.HasPrefix(name, d.InfoDir+"/") {
+			continue
+		}
+		base := strings.ToUpper(path.Base(name))
+		if slices.ContainsFunc([]string{"LICENSE", "LICENCE", "COPYING", "UNLICENSE"}, func(p string) bool { return strings.HasPrefix(base, p) }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// licences is what CycloneDX has for it: one expression, or any number of
+// identifiers and names, not both.
+func (l licensing) licences() *cdx.Licenses {
+	if len(l.declared) == 1 && l.declared[0].known && l.declared[0].expression.Single() == "" {
+		ack := cdx.LicenseAcknowledgementDeclared
+		return &cdx.Licenses{{Expression: l.declared[0].text(), Acknowledgement: &ack}}
+	}
+	var out cdx.Licenses
+	for _, d := range l.declared {
+		out = append(out, cdx.LicenseChoice{License: entry(d, cdx.LicenseAcknowledgementDeclared)})
+	}
+	for _, d := range l.concluded {
+		out = append(out, cdx.LicenseChoice{License: entry(d, cdx.LicenseAcknowledgementConcluded)})
+	}
+	return pointer(out)
+}
+
+func entry(d declaration, ack cdx.LicenseAcknowledgement) *cdx.License {
+	if id := d.expression.Single(); d.known && id != "" {
+		return &cdx.License{ID: id, Acknowledgement: ack}
+	}
+	return &cdx.License{Name: d.text(), Acknowledgement: ack}
+}
+
+// found is the evidence: each place with what it says.
+func (l licensing) found() *cdx.Licenses {
+	var out cdx.Licenses
+	for _, d := range l.evidence {
+		e := entry(d, "")
+		e.Properties = &[]cdx.Property{{Name: sourceProperty, Value: d.source}}
+		out = append(out, cdx.LicenseChoice{License: e})
+	}
+	return pointer(out)
+}
+
+// properties are the choices that a policy judges: what is concluded, else what
+// is declared, all of it together. One declaration without identifier makes the
+// whole unknown.
+func (l licensing) properties() []cdx.Property {
+	var out []cdx.Property
+	all := firstOf(l.concluded, l.declared)
+	unknown := func(d declaration) bool { return !d.known }
+	unclear := l.unclear
+	if len(all) > 0 && !slices.ContainsFunc(all, unknown) {
+		texts := []string{}
+		for _, d := range all {
+			texts = append(texts, "("+d.text()+")")
+		}
+		ways, err := alternatives(strings.Join(texts, " AND "))
+		for _, way := range ways {
+			out = append(out, cdx.Property{Name: choiceProperty, Value: strings.Join(way, " AND ")})
+		}
+		if err != nil {
+			unclear = err.Error()
+		}
+	}
+	if unclear != "" {
+		out = append(out, cdx.Property{Name: unclearProperty, Value: unclear})
+	}
+	return out
+}
+
+func alternatives(text string) ([][]string, error) {
+	e, err := licence.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	ways, err := e.Alternatives()
+	if errors.Is(err, licence.ErrTooComplex) {
+		return nil, fmt.Errorf("the licence expression has %w", err)
+	}
+	return ways, err
+}
+
+// clip shortens a name from outside to what a reader shows.
 func clip(s string) string {
 	if len(s) > maxLicenceName {
 		s = s[:maxLicenceName]
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
-}
-
-// spdxID returns the identifier of the SPDX licence list that a licence field
-// spells, case aside. It knows the licences that occur among Python packages;
-// another one stays a name, which loses nothing.
-func spdxID(name string) (string, bool) {
-	for _, id := range []string{
-		"0BSD", "AFL-2.1", "AFL-3.0", "AGPL-3.0-only", "AGPL-3.0-or-later", "Apache-1.1", "Apache-2.0", "Artistic-2.0",
-		"BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause", "BSD-4-Clause", "BSL-1.0", "BlueOak-1.0.0", "CC-BY-3.0", "CC-BY-4.0",
-		"CC-BY-SA-4.0", "CC0-1.0", "CDDL-1.0", "CECILL-2.1", "CNRI-Python", "ECL-2.0", "EPL-1.0", "EPL-2.0", "EUPL-1.1", "EUPL-1.2",
-		"GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later", "HPND", "ISC", "LGPL-2.1-only",
-		"LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later", "MIT", "MIT-0", "MIT-CMU", "MPL-1.1", "MPL-2.0", "MS-PL",
-		"MulanPSL-2.0", "NCSA", "NIST-PD", "OFL-1.1", "OSL-3.0", "PSF-2.0", "PostgreSQL", "Python-2.0", "Python-2.0.1", "UPL-1.0",
-		"Unicode-3.0", "Unlicense", "Vim", "W3C", "WTFPL", "X11", "ZPL-2.1", "Zlib", "bzip2-1.0.6",
-	} {
-		if strings.EqualFold(id, name) {
-			return id, true
-		}
-	}
-	return "", false
-}
-
-// classifierID maps the licence classifiers that stand for exactly one SPDX
-// identifier. "BSD License", "GNU General Public License (GPL)" and the like
-// name a family and have none.
-func classifierID(classifier string) (string, bool) {
-	id, ok := map[string]string{
-		"MIT License":                                                     "MIT",
-		"MIT No Attribution License (MIT-0)":                              "MIT-0",
-		"Apache Software License":                                         "", // 1.0, 1.1 or 2.0
-		"ISC License (ISCL)":                                              "ISC",
-		"Mozilla Public License 1.1 (MPL 1.1)":                            "MPL-1.1",
-		"Mozilla Public License 2.0 (MPL 2.0)":                            "MPL-2.0",
-		"The Unlicense (Unlicense)":                                       "Unlicense",
-		"zlib/libpng License":                                             "Zlib",
-		"Boost Software License 1.0 (BSL-1.0)":                            "BSL-1.0",
-		"Historical Permission Notice and Disclaimer (HPND)":              "HPND",
-		"Universal Permissive License (UPL)":                              "UPL-1.0",
-		"SIL Open Font License 1.1 (OFL-1.1)":                             "OFL-1.1",
-		"PostgreSQL License":                                              "PostgreSQL",
-		"Eclipse Public License 1.0 (EPL-1.0)":                            "EPL-1.0",
-		"Eclipse Public License 2.0 (EPL-2.0)":                            "EPL-2.0",
-		"European Union Public Licence 1.1 (EUPL 1.1)":                    "EUPL-1.1",
-		"European Union Public Licence 1.2 (EUPL 1.2)":                    "EUPL-1.2",
-		"GNU Affero General Public License v3":                            "AGPL-3.0-only",
-		"GNU Affero General Public License v3 or later (AGPLv3+)":         "AGPL-3.0-or-later",
-		"GNU General Public License v2 (GPLv2)":                           "GPL-2.0-only",
-		"GNU General Public License v2 or later (GPLv2+)":                 "GPL-2.0-or-later",
-		"GNU General Public License v3 (GPLv3)":                           "GPL-3.0-only",
-		"GNU General Public License v3 or later (GPLv3+)":                 "GPL-3.0-or-later",
-		"GNU Lesser General Public License v3 (LGPLv3)":                   "LGPL-3.0-only",
-		"GNU Lesser General Public License v3 or later (LGPLv3+)":         "LGPL-3.0-or-later",
-		"CC0 1.0 Universal (CC0 1.0) Public Domain Dedication":            "CC0-1.0",
-		"Blue Oak Model License (BlueOak-1.0.0)":                          "BlueOak-1.0.0",
-		"Mulan Permissive Software License v2 (MulanPSL-2.0)":             "MulanPSL-2.0",
-		"University of Illinois/NCSA Open Source License":                 "NCSA",
-		"Academic Free License (AFL)":                                     "",
-		"CEA CNRS Inria Logiciel Libre License, version 2.1 (CeCILL-2.1)": "CECILL-2.1",
-		"Common Development and Distribution License 1.0 (CDDL-1.0)":      "CDDL-1.0",
-		"Educational Community License, Version 2.0 (ECL-2.0)":            "ECL-2.0",
-		"Open Software License 3.0 (OSL-3.0)":                             "OSL-3.0",
-		"Vovida Software License 1.0":                                     "VSL-1.0",
-		"GNU Library or Lesser General Public License (LGPL)":             "",
-		"GNU Lesser General Public License v2 or later (LGPLv2+)":         "LGPL-2.0-or-later",
-		"GNU Lesser General Public License v2 (LGPLv2)":                   "LGPL-2.0-only",
-		"Zero-Clause BSD (0BSD)":                                          "0BSD",
-		"W3C License":                                                     "W3C",
-	}[strings.TrimSpace(classifier[strings.LastIndex(classifier, "::")+2:])]
-	return id, ok && id != ""
 }

@@ -1,7 +1,8 @@
 // Package sbom attests what is installed as a CycloneDX 1.6 document: one
 // component a distribution, with the digest of the file that it was installed
-// from, and the dependency edges that the distributions' own requirements give
-// in this environment.
+// from, its licence with the places that say so, the shared libraries that it
+// brings along, and the dependency edges that the distributions' own requirements
+// give in this environment. [Convert] writes such a document in other formats.
 package sbom
 
 import (
@@ -56,26 +57,27 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	if err := addVulnerabilities(ctx, in.Vulnerabilities, bom); err != nil {
 		return nil, err
 	}
-	return encode(bom)
+	return encode(bom, cdx.SpecVersion1_6)
 }
 
 // encode writes the document as JSON. The serial number is a version 8 UUID
 // (RFC 9562) made from the digest of all the rest, so that the same evidence
 // gives the same document.
-func encode(bom *cdx.BOM) (json.RawMessage, error) {
-	data, err := marshal(bom)
+func encode(bom *cdx.BOM, version cdx.SpecVersion) (json.RawMessage, error) {
+	bom.SerialNumber, bom.JSONSchema = "", "http://cyclonedx.org/schema/bom-"+version.String()+".schema.json"
+	data, err := marshal(bom, version)
 	if err != nil {
 		return nil, err
 	}
 	u := sha256.Sum256(data)
 	u[6], u[8] = u[6]&0x0f|0x80, u[8]&0x3f|0x80
 	bom.SerialNumber = fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
-	return marshal(bom)
+	return marshal(bom, version)
 }
 
-func marshal(bom *cdx.BOM) (json.RawMessage, error) {
+func marshal(bom *cdx.BOM, version cdx.SpecVersion) (json.RawMessage, error) {
 	var buf bytes.Buffer
-	if err := cdx.NewBOMEncoder(&buf, cdx.BOMFileFormatJSON).SetEscapeHTML(false).EncodeVersion(bom, cdx.SpecVersion1_6); err != nil {
+	if err := cdx.NewBOMEncoder(&buf, cdx.BOMFileFormatJSON).SetEscapeHTML(false).EncodeVersion(bom, version); err != nil {
 		return nil, fmt.Errorf("encode CycloneDX document: %w", err)
 	}
 	return bytes.TrimSpace(buf.Bytes()), nil
@@ -89,11 +91,18 @@ type builder struct {
 	graph  pypi.Graph
 	refs   map[string]string // normalised project → bom-ref
 	dists  []pypi.Distribution
-	gaps   []string // what is not known, in words
+	// natives is the machine code of each distribution, by its project.
+	natives map[string]native
+	gaps    []string // what is not known, in words
+}
+
+// gap states what is not known.
+func (b *builder) gap(format string, args ...any) {
+	b.gaps = append(b.gaps, fmt.Sprintf(format, args...))
 }
 
 func newBuilder(in *attest.Input, env pypi.Environment) *builder {
-	b := &builder{in: in, env: env, refs: map[string]string{}, gaps: slices.Clone(env.Problems)}
+	b := &builder{in: in, env: env, refs: map[string]string{}, natives: map[string]native{}, gaps: slices.Clone(env.Problems)}
 	if in.Install != nil && len(in.Install.Report) > 0 {
 		if r, err := pypi.ParseReport(in.Install.Report); err != nil {
 			b.gaps = append(b.gaps, err.Error())
@@ -129,7 +138,6 @@ func purl(d pypi.Distribution) string {
 func (b *builder) document() *cdx.BOM {
 	bom := cdx.NewBOM()
 	bom.SpecVersion = cdx.SpecVersion1_6
-	bom.JSONSchema = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 	components := []cdx.Component{}
 	requested := []string{}
 	for _, d := range b.dists {
@@ -200,22 +208,49 @@ func builderName(s string) (name, version string) {
 
 func (b *builder) component(d pypi.Distribution, o pypi.Origin) cdx.Component {
 	m := d.Metadata
+	for _, p := range slices.Concat(d.Problems, m.Defects) {
+		b.gap("%s: %s", d.Key, p)
+	}
+	files, problem := licenceFiles(b.in.Layout, d)
+	if problem != "" {
+		b.gap("%s", problem)
+	}
+	l := licensingOf(m, files)
+	n := b.nativeOf(d)
+	b.natives[d.Key] = n
+	site := d.Location
 	c := cdx.Component{
 		BOMRef: b.refs[d.Key], Type: cdx.ComponentTypeLibrary, Name: d.Name, Version: d.Version,
 		Description: m.Summary, Scope: cdx.ScopeRequired, PackageURL: b.refs[d.Key],
-		Licenses: licences(m), Authors: people(m.Author, m.AuthorEmail),
-		Hashes: hashes(o.Digests), ExternalReferences: references(m, o), Properties: properties(o, b.graph.Extras[d.Key]),
+		Licenses: l.licences(), Authors: people(m.Author, m.AuthorEmail), Supplier: supplier(m),
+		Hashes: hashes(o.Digests), ExternalReferences: references(m, o), Components: n.nested(b.refs[d.Key], site),
+		Properties: pointer(slices.Concat(properties(o, b.graph.Extras[d.Key]), l.properties(), b.installedFiles(d))),
+		Evidence:   &cdx.Evidence{Licenses: l.found(), Occurrences: &[]cdx.EvidenceOccurrence{{Location: path.Join(site, d.InfoDir)}}},
 	}
 	if c.Hashes == nil {
-		b.gaps = append(b.gaps, d.Key+": no distribution file, so no digest")
+		b.gap("%s: no distribution file, so no digest", d.Key)
 	}
-	if maintainers := people(m.Maintainer, m.MaintainerEmail); maintainers != nil {
-		c.Supplier = &cdx.OrganizationalEntity{Contact: maintainers}
-		if name := (*maintainers)[0].Name; name != "" {
-			c.Supplier.Name = name
-		}
+	if c.Licenses == nil {
+		b.gap("%s: no licence is declared", d.Key)
 	}
 	return c
+}
+
+// supplier is who maintains the distribution.
+func supplier(m pypi.Metadata) *cdx.OrganizationalEntity {
+	maintainers := people(m.Maintainer, m.MaintainerEmail)
+	if maintainers == nil {
+		return nil
+	}
+	return &cdx.OrganizationalEntity{Name: (*maintainers)[0].Name, Contact: maintainers}
+}
+
+// pointer is how CycloneDX wants a list: nil when it is empty.
+func pointer[S ~[]T, T any](s S) *S {
+	if len(s) == 0 {
+		return nil
+	}
+	return &s
 }
 
 // hashes gives the digests of the distribution file that CycloneDX has a name for.
@@ -249,10 +284,7 @@ func people(name, mail string) *[]cdx.OrganizationalContact {
 			out = append([]cdx.OrganizationalContact{{Name: name}}, out...)
 		}
 	}
-	if len(out) == 0 {
-		return nil
-	}
-	return &out
+	return pointer(out)
 }
 
 // validMail accepts what the schema's "idn-email" format does for certain.
@@ -276,6 +308,7 @@ func references(m pypi.Metadata, o pypi.Origin) *[]cdx.ExternalReference {
 		}
 	}
 	add(cdx.ERTypeWebsite, m.HomePage, "Home-page", nil)
+	add(cdx.ERTypeDistribution, m.DownloadURL, "Download-URL", nil)
 	for _, u := range m.ProjectURLs {
 		add(referenceType(u.Label), u.URL, u.Label, nil)
 	}
@@ -283,10 +316,7 @@ func references(m pypi.Metadata, o pypi.Origin) *[]cdx.ExternalReference {
 	slices.SortStableFunc(out, func(a, b cdx.ExternalReference) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.URL, b.URL))
 	})
-	if len(out) == 0 {
-		return nil
-	}
-	return &out
+	return pointer(out)
 }
 
 // webURL returns raw in a spelling that is a valid URI, "" when it has none.
@@ -325,7 +355,7 @@ func referenceType(label string) cdx.ExternalReferenceType {
 	switch strings.ToLower(strings.NewReplacer("-", "", " ", "", "_", "").Replace(label)) {
 	case "homepage", "home":
 		return cdx.ERTypeWebsite
-	case "source", "sourcecode", "code", "repository", "github", "gitlab":
+	case "source", "sourcecode", "code", "repository", "repo", "github", "gitlab", "sources", "vcs", "git":
 		return cdx.ERTypeVCS
 	case "documentation", "docs":
 		return cdx.ERTypeDocumentation
@@ -335,12 +365,24 @@ func referenceType(label string) cdx.ExternalReferenceType {
 		return cdx.ERTypeReleaseNotes
 	case "download":
 		return cdx.ERTypeDistribution
+	case "chat", "discord", "slack", "irc", "gitter", "matrix":
+		return cdx.ERTypeChat
+	case "mailinglist":
+		return cdx.ERTypeMailingList
+	case "support", "discussions", "discussion", "forum":
+		return cdx.ERTypeSupport
+	case "security", "securitypolicy":
+		return cdx.ERTypeSecurityContact
+	case "twitter", "mastodon", "bluesky", "x":
+		return cdx.ERTypeSocial
+	case "license", "licence":
+		return cdx.ERTypeLicense
 	}
 	return cdx.ERTypeOther
 }
 
 // properties says what CycloneDX has no field for.
-func properties(o pypi.Origin, extras []string) *[]cdx.Property {
+func properties(o pypi.Origin, extras []string) []cdx.Property {
 	values := map[string]string{
 		"pip-witness:origin": string(o.Kind), "pip-witness:index": o.Index, "pip-witness:commit": o.Commit,
 		"pip-witness:extras": strings.Join(extras, ","), "pip-witness:filename": o.Filename,
@@ -360,18 +402,21 @@ func properties(o pypi.Origin, extras []string) *[]cdx.Property {
 			out = append(out, cdx.Property{Name: name, Value: values[name]})
 		}
 	}
-	if len(out) == 0 {
-		return nil
-	}
-	return &out
+	return out
 }
 
 // dependencies lists every component once. The root depends on what was asked
 // for, or where that is not known on everything that nothing else depends on.
 func (b *builder) dependencies(requested []string) *[]cdx.Dependency {
 	if len(requested) == 0 {
+		wanted := map[string]bool{}
 		for _, d := range b.dists {
-			if len(b.graph.RequiredBy(d.Key)) == 0 {
+			for _, key := range b.graph.Edges(d.Key) {
+				wanted[key] = true
+			}
+		}
+		for _, d := range b.dists {
+			if !wanted[d.Key] {
 				requested = append(requested, b.refs[d.Key])
 			}
 		}
@@ -385,6 +430,7 @@ func (b *builder) dependencies(requested []string) *[]cdx.Dependency {
 		}
 		slices.Sort(to)
 		out = append(out, dependency(b.refs[d.Key], to))
+		out = append(out, b.natives[d.Key].dependencies(b.refs[d.Key])...)
 	}
 	return &out
 }
@@ -399,28 +445,39 @@ func dependency(ref string, on []string) cdx.Dependency {
 
 // compositions says how complete the document is: the list of installed
 // distributions is, unless metadata could not be read; a component's edges are,
-// unless one of its requirements is not installed or could not be decided.
+// unless one of its requirements is not installed or could not be decided. What is
+// linked statically into machine code cannot be seen.
 func (b *builder) compositions() *[]cdx.Composition {
 	assembly := cdx.CompositionAggregateComplete
 	if len(b.env.Problems) > 0 {
 		assembly = cdx.CompositionAggregateIncomplete
 	}
 	out := []cdx.Composition{{Aggregate: assembly, Assemblies: &[]cdx.BOMReference{rootRef}}}
-	var complete, partial []cdx.BOMReference
+	broken := map[string]bool{}
+	for _, problem := range slices.Concat(b.graph.Missing, b.graph.Problems) {
+		key, _, _ := strings.Cut(problem, ": ")
+		broken[key] = true
+	}
+	var complete, partial, opaque []cdx.BOMReference
 	for _, d := range b.dists {
-		prefix := d.Key + ": "
-		broken := func(s string) bool { return strings.HasPrefix(s, prefix) }
-		if slices.ContainsFunc(b.graph.Missing, broken) || slices.ContainsFunc(b.graph.Problems, broken) {
-			partial = append(partial, cdx.BOMReference(b.refs[d.Key]))
+		ref := cdx.BOMReference(b.refs[d.Key])
+		if broken[d.Key] {
+			partial = append(partial, ref)
 		} else {
-			complete = append(complete, cdx.BOMReference(b.refs[d.Key]))
+			complete = append(complete, ref)
+		}
+		if b.natives[d.Key].code {
+			opaque = append(opaque, ref)
 		}
 	}
-	if len(complete) > 0 {
-		out = append(out, cdx.Composition{Aggregate: cdx.CompositionAggregateComplete, Dependencies: &complete})
-	}
-	if len(partial) > 0 {
-		out = append(out, cdx.Composition{Aggregate: cdx.CompositionAggregateIncomplete, Dependencies: &partial})
+	for _, c := range []cdx.Composition{
+		{Aggregate: cdx.CompositionAggregateComplete, Dependencies: pointer(complete)},
+		{Aggregate: cdx.CompositionAggregateIncomplete, Dependencies: pointer(partial)},
+		{Aggregate: cdx.CompositionAggregateUnknown, Assemblies: pointer(opaque)},
+	} {
+		if c.Dependencies != nil || c.Assemblies != nil {
+			out = append(out, c)
+		}
 	}
 	return &out
 }

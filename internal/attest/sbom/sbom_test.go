@@ -19,7 +19,7 @@ import (
 )
 
 // input is an environment with three distributions, one with every oddity.
-func input(t *testing.T) *attest.Input {
+func input(t testing.TB) *attest.Input {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range map[string]string{
@@ -141,34 +141,70 @@ func TestSkipped(t *testing.T) {
 }
 
 func TestLicences(t *testing.T) {
+	file := func(id string) declaration {
+		return declaration{source: "file LICENSE", expression: single(id), known: true}
+	}
 	for name, test := range map[string]struct {
-		m    pypi.Metadata
-		want string // id:… name:… expr:…
+		m       pypi.Metadata
+		files   []declaration
+		want    string // id:… name:… expr:…, with ! when it is concluded
+		choices string
+		unclear string
 	}{
-		"one id as expression": {pypi.Metadata{LicenseExpression: "mit"}, "id:MIT"},
-		"expression":           {pypi.Metadata{LicenseExpression: "MIT AND Zlib"}, "expr:MIT AND Zlib"},
-		"field is an id":       {pypi.Metadata{License: "Apache-2.0"}, "id:Apache-2.0"},
-		"field is a name":      {pypi.Metadata{License: "Apache 2.0"}, "name:Apache 2.0"},
-		"field is a text":      {pypi.Metadata{License: "The MIT License\n\nCopyright", Classifiers: []string{"License :: OSI Approved :: MIT License"}}, "id:MIT"},
-		"family":               {pypi.Metadata{Classifiers: []string{"License :: OSI Approved :: BSD License"}}, "name:BSD License"},
-		"family and id":        {pypi.Metadata{License: "BSD-3-Clause", Classifiers: []string{"License :: OSI Approved :: BSD License"}}, "name:BSD License id:BSD-3-Clause"},
-		"unknown":              {pypi.Metadata{License: "UNKNOWN"}, ""},
+		"one id as expression":     {m: pypi.Metadata{LicenseExpression: "mit"}, want: "id:MIT", choices: "MIT"},
+		"expression":               {m: pypi.Metadata{LicenseExpression: "Zlib and (mit OR isc)"}, want: "expr:Zlib AND (MIT OR ISC)", choices: "ISC AND Zlib, MIT AND Zlib"},
+		"expression and field":     {m: pypi.Metadata{LicenseExpression: "MIT", License: "GPL", Classifiers: []string{"License :: OSI Approved :: ISC License (ISCL)"}}, want: "id:MIT", choices: "MIT"},
+		"no SPDX expression":       {m: pypi.Metadata{LicenseExpression: "My own, v1"}, want: "name:My own, v1", unclear: "License-Expression is not one of the SPDX list"},
+		"reference":                {m: pypi.Metadata{LicenseExpression: "LicenseRef-Own"}, want: "expr:LicenseRef-Own", choices: "LicenseRef-Own"},
+		"field is an id":           {m: pypi.Metadata{License: "Apache-2.0"}, want: "id:Apache-2.0", choices: "Apache-2.0"},
+		"field is a name":          {m: pypi.Metadata{License: "Apache License, Version 2.0"}, want: "id:Apache-2.0", choices: "Apache-2.0"},
+		"field is a family":        {m: pypi.Metadata{License: "BSD"}, want: "name:BSD"},
+		"field is a text":          {m: pypi.Metadata{License: "The MIT License\n\nCopyright", Classifiers: []string{"License :: OSI Approved :: MIT License"}}, want: "id:MIT", choices: "MIT"},
+		"field is an unknown text": {m: pypi.Metadata{License: "Hear ye\nall rights"}, want: "name:Hear ye"},
+		"family":                   {m: pypi.Metadata{Classifiers: []string{"License :: OSI Approved :: BSD License"}}, want: "name:BSD License"},
+		"family and id":            {m: pypi.Metadata{License: "BSD-3-Clause", Classifiers: []string{"License :: OSI Approved :: BSD License"}}, want: "id:BSD-3-Clause", choices: "BSD-3-Clause"},
+		"family and text":          {m: pypi.Metadata{License: "BSD"}, files: []declaration{file("BSD-3-Clause"), file("BSD-3-Clause")}, want: "name:BSD !id:BSD-3-Clause", choices: "BSD-3-Clause"},
+		"texts that differ":        {m: pypi.Metadata{License: "Dual"}, files: []declaration{file("BSD-3-Clause"), file("Apache-2.0")}, want: "name:Dual"},
+		"only a text":              {files: []declaration{file("MIT")}, want: "!id:MIT", choices: "MIT"},
+		"declarations differ": {m: pypi.Metadata{License: "MIT", Classifiers: []string{"License :: OSI Approved :: GNU General Public License v3 (GPLv3)"}},
+			want: "id:MIT id:GPL-3.0-only", choices: "GPL-3.0-only AND MIT", unclear: "the declarations differ: MIT, GPL-3.0-only"},
+		"unknown": {m: pypi.Metadata{License: "UNKNOWN"}},
 	} {
-		var got []string
-		if l := licences(test.m); l != nil {
-			for _, c := range *l {
-				switch {
-				case c.License == nil:
-					got = append(got, "expr:"+c.Expression)
-				case c.License.ID != "":
-					got = append(got, "id:"+c.License.ID)
-				default:
-					got = append(got, "name:"+c.License.Name)
-				}
+		l := licensingOf(test.m, test.files)
+		var got, choices []string
+		if all := l.licences(); all != nil {
+			for _, c := range *all {
+				got = append(got, spelled(c))
 			}
 		}
-		if s := strings.Join(got, " "); s != test.want {
-			t.Errorf("%s: %q, want %q", name, s, test.want)
+		unclear := ""
+		for _, p := range l.properties() {
+			if p.Name == choiceProperty {
+				choices = append(choices, p.Value)
+			} else {
+				unclear = p.Value
+			}
+		}
+		if s := strings.Join(got, " "); s != test.want || strings.Join(choices, ", ") != test.choices || unclear != test.unclear {
+			t.Errorf("%s: %q, choices %q, unclear %q; want %q, %q, %q", name, s, choices, unclear, test.want, test.choices, test.unclear)
 		}
 	}
+}
+
+// spelled writes a licence for comparison.
+func spelled(c cdx.LicenseChoice) string {
+	switch {
+	case c.License == nil:
+		return "expr:" + c.Expression
+	case c.License.ID != "":
+		return mark(c) + "id:" + c.License.ID
+	}
+	return mark(c) + "name:" + c.License.Name
+}
+
+func mark(c cdx.LicenseChoice) string {
+	if c.License.Acknowledgement == cdx.LicenseAcknowledgementConcluded {
+		return "!"
+	}
+	return ""
 }
