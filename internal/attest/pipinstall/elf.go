@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"pip-witness/internal/elffile"
 )
 
 // Limits on one ELF file.
@@ -58,33 +60,25 @@ type NativeFinding struct {
 }
 
 // readELF describes an ELF file. Whatever its tables say, it reads no more than
-// the limits; debug/elf makes no promise about hostile files, so a panic in it is
-// an error here.
-func readELF(r io.ReaderAt, size int64) (out NativeLibrary) {
-	out = NativeLibrary{Size: size, Init: -1}
-	defer func() {
-		if p := recover(); p != nil {
-			out.Error = fmt.Sprintf("its tables contradict each other: %v", p)
+// the limits.
+func readELF(r io.ReaderAt, size int64) NativeLibrary {
+	out := NativeLibrary{Size: size, Init: -1}
+	err := elffile.Read(r, func(f *elf.File) error {
+		e := &elfReader{f: f, size: size, out: &out}
+		out.Machine = strings.ToLower(strings.TrimPrefix(f.Machine.String(), "EM_"))
+		out.Kind = elfKind(f.Type)
+		if len(f.Sections) > maxELFSections {
+			return fmt.Errorf("%d sections, want at most %d", len(f.Sections), maxELFSections)
 		}
-	}()
-	f, err := elf.NewFile(r)
+		e.segments(r)
+		e.sections(r)
+		err := errors.Join(e.dynamic(), e.symbols())
+		e.packed(r)
+		return err
+	})
 	if err != nil {
 		out.Error = clip(err.Error())
-		return out
 	}
-	e := &elfReader{f: f, size: size, out: &out}
-	out.Machine = strings.ToLower(strings.TrimPrefix(f.Machine.String(), "EM_"))
-	out.Kind = elfKind(f.Type)
-	if len(f.Sections) > maxELFSections {
-		out.Error = fmt.Sprintf("%d sections, want at most %d", len(f.Sections), maxELFSections)
-		return out
-	}
-	e.segments(r)
-	e.sections(r)
-	if err := errors.Join(e.dynamic(), e.symbols()); err != nil {
-		out.Error = clip(err.Error())
-	}
-	e.packed(r)
 	slices.SortFunc(out.Findings, func(a, b NativeFinding) int { return strings.Compare(a.Kind+a.What, b.Kind+b.What) })
 	out.Findings = slices.Compact(out.Findings)
 	if len(out.Findings) > maxELFList {
@@ -242,28 +236,8 @@ func knownSection(name string) bool {
 	return false
 }
 
-// table makes sure that a section can be read whole: debug/elf reads what the
-// header says, and unpacks what is marked as packed.
-func (e *elfReader) table(t elf.SectionType) error {
-	for _, s := range e.f.Sections {
-		if s.Type != t {
-			continue
-		}
-		sections := []*elf.Section{s}
-		if int(s.Link) < len(e.f.Sections) {
-			sections = append(sections, e.f.Sections[s.Link])
-		}
-		for _, s := range sections {
-			if s.Size > maxELFTable || s.FileSize > maxELFTable || s.Flags&elf.SHF_COMPRESSED != 0 {
-				return fmt.Errorf("section %q of %d bytes, want at most %d and not compressed", s.Name, s.Size, maxELFTable)
-			}
-		}
-	}
-	return nil
-}
-
 func (e *elfReader) dynamic() error {
-	if err := e.table(elf.SHT_DYNAMIC); err != nil {
+	if err := elffile.Whole(e.f, elf.SHT_DYNAMIC, maxELFTable); err != nil {
 		return err
 	}
 	var problem error
@@ -302,11 +276,11 @@ func (e *elfReader) dynamic() error {
 
 // symbols collects the imported functions of interest.
 func (e *elfReader) symbols() error {
-	if err := e.table(elf.SHT_DYNSYM); err != nil {
+	if err := elffile.Whole(e.f, elf.SHT_DYNSYM, maxELFTable); err != nil {
 		return err
 	}
 	for _, t := range []elf.SectionType{elf.SHT_GNU_VERNEED, elf.SHT_GNU_VERSYM, elf.SHT_GNU_VERDEF} {
-		if err := e.table(t); err != nil { // which are read with the symbols
+		if err := elffile.Whole(e.f, t, maxELFTable); err != nil { // which are read with the symbols
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 
+	"pip-witness/internal/elffile"
 	"pip-witness/internal/pypi"
 )
 
@@ -165,41 +165,27 @@ func (b *builder) fileDigest(f *os.File, inside string) (string, error) {
 // dynamicNames reads DT_SONAME and DT_NEEDED of an ELF file. What has no dynamic
 // section has neither.
 func dynamicNames(r io.ReaderAt) (soname string, needed []string, err error) {
-	f, err := elf.NewFile(r)
-	if err != nil {
-		return "", nil, err
-	}
-	if len(f.Sections) > maxSectionCount {
-		return "", nil, fmt.Errorf("%d sections, want at most %d", len(f.Sections), maxSectionCount)
-	}
-	dynamic := f.SectionByType(elf.SHT_DYNAMIC)
-	if dynamic == nil {
-		return "", nil, nil
-	}
-	// A compressed section could unfold without bound; no linker makes one here.
-	if int(dynamic.Link) >= len(f.Sections) {
-		return "", nil, errors.New("the dynamic section has no strings")
-	}
-	for _, s := range []*elf.Section{dynamic, f.Sections[dynamic.Link]} {
-		if s.Flags&elf.SHF_COMPRESSED != 0 || s.Size > maxDynamic || s.FileSize > maxDynamic {
-			return "", nil, fmt.Errorf("section %q: compressed, or more than %d bytes", s.Name, maxDynamic)
+	err = elffile.Read(r, func(f *elf.File) error {
+		if len(f.Sections) > maxSectionCount {
+			return fmt.Errorf("%d sections, want at most %d", len(f.Sections), maxSectionCount)
 		}
-	}
-	names, err := f.DynString(elf.DT_SONAME)
-	if err != nil {
-		return "", nil, err
-	}
-	needed, err = f.DynString(elf.DT_NEEDED)
-	if err != nil {
-		return "", nil, err
-	}
-	if len(names) > 0 {
-		soname = names[0]
-	}
-	if len(soname) > maxSONAME {
-		return "", nil, fmt.Errorf("SONAME of %d bytes, want at most %d", len(soname), maxSONAME)
-	}
-	return strings.ToValidUTF8(soname, "\uFFFD"), needed, nil
+		if err := elffile.Whole(f, elf.SHT_DYNAMIC, maxDynamic); err != nil {
+			return err
+		}
+		names, err := f.DynString(elf.DT_SONAME)
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		if len(names[0]) > maxSONAME {
+			return fmt.Errorf("SONAME of %d bytes, want at most %d", len(names[0]), maxSONAME)
+		}
+		if needed, err = f.DynString(elf.DT_NEEDED); err != nil {
+			return err
+		}
+		soname = strings.ToValidUTF8(names[0], "\uFFFD")
+		return nil
+	})
+	return soname, needed, err
 }
 
 // ref is the bom-ref of a library below that of its distribution.
