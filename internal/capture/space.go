@@ -129,11 +129,23 @@ func (s *Supervisor) invaded(e *event, pid int) {
 	}
 	for _, p := range s.order {
 		if p.inside == pid && !p.ended {
-			p.space.shared = true
+			if !p.space.shared {
+				p.space.shared = true
+				s.land(func(other *process) bool { return other != e.p && other.space == p.space })
+			}
 			return
 		}
 	}
-	s.entangled = true // a number of another namespace, or a thread
+	s.entangle(e) // a number of another namespace, or a thread
+}
+
+// entangle notes that some memory, and nobody knows whose, can be written by others
+// from now on.
+func (s *Supervisor) entangle(e *event) {
+	if !s.entangled {
+		s.entangled = true
+		s.land(func(p *process) bool { return p != e.p })
+	}
 }
 
 // opensMemory notes an open for writing of the memory file of a process.
@@ -144,7 +156,7 @@ func (s *Supervisor) opensMemory(e *event, path string) {
 	number, _, _ := strings.Cut(strings.TrimPrefix(path, "/proc/"), "/")
 	pid, err := strconv.Atoi(number)
 	if err != nil {
-		s.entangled = true // below another mount of /proc
+		s.entangle(e) // below another mount of /proc
 		return
 	}
 	s.invaded(e, pid)
