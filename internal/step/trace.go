@@ -151,7 +151,8 @@ func (t Trace) Run(ctx context.Context) (*Recording, error) {
 			break
 		}
 	}
-	if err := run.finish(); err != nil {
+	err = run.finish()
+	if err != nil || ctx.Err() != nil { // a command that was ended in time gives no error
 		return nil, t.cause(ctx, err)
 	}
 	return run.recording, nil
