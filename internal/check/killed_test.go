@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -222,28 +223,35 @@ func namespacesOf(t *testing.T, pid int) []string {
 // is whole, and it verifies only with all of them.
 func (k *killing) evidence(t *testing.T, place string) bool {
 	t.Helper()
-	entries, err := os.ReadDir(place)
-	if errors.Is(err, os.ErrNotExist) {
+	names := map[string]bool{}
+	err := filepath.WalkDir(place, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(place, path)
+		if err != nil {
+			return err
+		}
+		names[name] = true
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+			t.Errorf("%q is a file in the making, of %d bytes", name, len(text))
+		case filepath.Ext(name) == ".json" && !json.Valid(text):
+			t.Errorf("%q is half-written, %d bytes", name, len(text))
+		case filepath.Ext(name) == ".pub" && !bytes.HasSuffix(text, []byte("-----END PUBLIC KEY-----\n")):
+			t.Errorf("%q is half-written, %d bytes", name, len(text))
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) && len(names) == 0 {
 		return false
 	}
 	if err != nil {
 		t.Fatal(err)
-	}
-	names := map[string]bool{}
-	for _, e := range entries {
-		names[e.Name()] = true
-		text, err := os.ReadFile(filepath.Join(place, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch {
-		case strings.HasPrefix(e.Name(), "."):
-			t.Errorf("%q is a file in the making, of %d bytes", e.Name(), len(text))
-		case filepath.Ext(e.Name()) == ".json" && !json.Valid(text):
-			t.Errorf("%q is half-written, %d bytes", e.Name(), len(text))
-		case filepath.Ext(e.Name()) == ".pub" && !bytes.HasSuffix(text, []byte("-----END PUBLIC KEY-----\n")):
-			t.Errorf("%q is half-written, %d bytes", e.Name(), len(text))
-		}
 	}
 	install, imported := names[store.StepFile(StepInstall)], names[store.StepFile(StepImport)]
 	out, err := exec.Command(k.binary, "verify", "--trust-embedded", "--format", "json", place).CombinedOutput()
