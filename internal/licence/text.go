@@ -41,33 +41,41 @@ func FromText(text string) (string, bool) {
 	return id, ok
 }
 
-var (
-	// holder is the part of the third clause of BSD licences that names somebody.
-	holder = regexp.MustCompile(`neither the names? of .{1,200}? nor the names of (its|the|their) contributors`)
-	// title are the lines that name a licence above its text.
-	title = regexp.MustCompile(`^((the|mit|isc|expat|apache|bsd|new|modified|simplified|revised|zero|[023]|clause|software|licen[sc]e)( |$))+$`)
-	// notice are the lines that say whose the work is.
-	notice = regexp.MustCompile(`^(copyright|c [0-9]{4}|all rights reserved|portions copyright)`)
-)
+// wording are the parts of licence texts that differ from project to project.
+type wording struct {
+	holder *regexp.Regexp // the part of the third clause of BSD licences that names somebody
+	title  *regexp.Regexp // lines that name a licence above its text
+	notice *regexp.Regexp // lines that say whose the work is
+}
+
+// words compiles the patterns at the first text: few commands read any, and every
+// process of the program would pay for them.
+var words = sync.OnceValue(func() wording {
+	return wording{
+		holder: regexp.MustCompile(`neither the names? of .{1,200}? nor the names of (its|the|their) contributors`),
+		title:  regexp.MustCompile(`^((the|mit|isc|expat|apache|bsd|new|modified|simplified|revised|zero|[023]|clause|software|licen[sc]e)( |$))+$`),
+		notice: regexp.MustCompile(`^(copyright|c [0-9]{4}|all rights reserved|portions copyright)`),
+	}
+})
 
 // textDigest is the digest of the words of a text. Notices and titles are taken
 // out only above the first line that is neither.
 func textDigest(text string) string {
-	var words []string
-	head := true
+	var lines []string
+	head, patterns := true, words()
 	for line := range strings.Lines(strings.ToLower(text)) {
 		fields := strings.FieldsFunc(line, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 		if len(fields) == 0 {
 			continue
 		}
 		plain := strings.Join(fields, " ")
-		if head && len(plain) <= maxNotice && (notice.MatchString(plain) || title.MatchString(plain)) {
+		if head && len(plain) <= maxNotice && (patterns.notice.MatchString(plain) || patterns.title.MatchString(plain)) {
 			continue
 		}
 		head = false
-		words = append(words, plain)
+		lines = append(lines, plain)
 	}
-	joined := holder.ReplaceAllString(strings.Join(words, " "), "neither the name of the holder nor the names of its contributors")
+	joined := patterns.holder.ReplaceAllString(strings.Join(lines, " "), "neither the name of the holder nor the names of its contributors")
 	sum := sha256.Sum256([]byte(joined))
 	return hex.EncodeToString(sum[:])
 }
