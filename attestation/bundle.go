@@ -12,7 +12,7 @@ import (
 type SigstoreBundle struct {
 	// MediaType is [BundleMediaType].
 	MediaType string `json:"mediaType"`
-	// VerificationMaterial names the key; it holds no transparency log entry.
+	// VerificationMaterial says how to verify the signature.
 	VerificationMaterial VerificationMaterial `json:"verificationMaterial"`
 	// DSSEEnvelope holds exactly one signature, which has no key id: cosign makes
 	// another id of the same key and then refuses the signature. The hint has it.
@@ -23,7 +23,8 @@ type SigstoreBundle struct {
 type VerificationMaterial struct {
 	PublicKey   *PublicKeyHint      `json:"publicKey,omitempty"`
 	Certificate *BundledCertificate `json:"certificate,omitempty"`
-	// TlogEntries is always empty here, and written as an empty array.
+	// TlogEntries are entries of a transparency log. [Bundle] makes none, which is
+	// written as an empty array.
 	TlogEntries []json.RawMessage `json:"tlogEntries"`
 	// TimestampData are the signed times of the signature.
 	TimestampData *BundledTimestamps `json:"timestampVerificationData,omitempty"`
