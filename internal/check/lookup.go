@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +16,7 @@ import (
 	"pip-witness/internal/history"
 	"pip-witness/internal/provenance"
 	"pip-witness/internal/pypi"
+	"pip-witness/internal/store"
 )
 
 // Limits on what the supervisor asks the indexes for on its own.
@@ -207,12 +207,5 @@ func (l *lookUps) keep(p *evidence.Provenance) {
 	if path == "" || os.MkdirAll(filepath.Dir(path), 0o700) != nil {
 		return
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return
-	}
-	_, err = io.Copy(file, bytes.NewReader(p.Body))
-	if file.Close() != nil || err != nil || os.Rename(file.Name(), path) != nil {
-		os.Remove(file.Name())
-	}
+	_ = store.WriteFile(path, p.Body, 0o600)
 }
