@@ -35,6 +35,17 @@ type Collection struct {
 	Attestations []CollectionAttestation `json:"attestations"`
 }
 
+// Predicate returns the first predicate with this short name ("sbom", "slsa"), the
+// bytes as signed; nil when the collection has none.
+func (c Collection) Predicate(short string) json.RawMessage {
+	for _, a := range c.Attestations {
+		if ShortName(a.Type) == short {
+			return a.Attestation
+		}
+	}
+	return nil
+}
+
 // CollectionAttestation is one attestation of a collection.
 type CollectionAttestation struct {
 	// Type is the attestation type URI.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"pip-witness/attestation"
@@ -179,12 +178,12 @@ func sealStep(ctx context.Context, directory store.Directory, s StepEvidence, ke
 // of its own, about the same subjects and with the bytes that the collection has:
 // readers of provenance do not know collections.
 func sealProvenance(ctx context.Context, directory store.Directory, subjects []attestation.Subject, c attestation.Collection, key attestation.Signer) error {
-	i := slices.IndexFunc(c.Attestations, func(a attestation.CollectionAttestation) bool { return a.Type == attestation.TypeSLSA })
-	if i < 0 {
+	predicate := c.Predicate("slsa")
+	if predicate == nil {
 		return nil
 	}
 	payload, err := json.Marshal(attestation.Statement{
-		Type: attestation.StatementType, Subject: subjects, PredicateType: attestation.TypeSLSA, Predicate: c.Attestations[i].Attestation,
+		Type: attestation.StatementType, Subject: subjects, PredicateType: attestation.TypeSLSA, Predicate: predicate,
 	})
 	if err != nil {
 		return fmt.Errorf("write the provenance of step %q: %w", c.Name, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -130,11 +129,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if err := f.validate(); err != nil {
 		return err
 	}
-	outputs, err := parseOutputs(c, f.outputs)
-	if err != nil {
-		return err
-	}
-	sboms, err := parseSBOMs(f.sboms)
+	outputs, err := parseOutputs(c, f.outputs, f.sboms)
 	if err != nil {
 		return err
 	}
@@ -153,7 +148,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 		return err
 	} else if distrusted != nil {
 		outcome.Result, outcome.Ephemeral, outcome.Advice = distrusted, false, "nothing was installed; "+policyAdvice(distrusted)
-		return finish(s, outcome, f.format, f.verbose, outputs)
+		return finish(s, outcome, f.format, f.verbose, outputs, nil)
 	}
 	if judgement.Key, err = f.wait(signer); err != nil {
 		return err
@@ -170,10 +165,9 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	observation.Timings["total"] = time.Since(started).Seconds()
 	outcome.Result, outcome.Timings, outcome.Evidence, outcome.Problems = result, observation.Timings, directory.path, observation.Problems
 	outcome.Places = requirementPlaces(f.requirements, f.pip.Constraints)
-	if problem, err := writeSBOMs(sboms, observation); err != nil {
+	document, err := attestedSBOM(outputs, directory.path)
+	if err != nil {
 		return err
-	} else if problem != "" {
-		outcome.Problems = append(outcome.Problems, problem)
 	}
 	outcome.Next = nextCommand(f, observation, result, directory.path)
 	if result.Verdict == policy.Untrusted {
@@ -182,7 +176,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if observation.Directory != "" {
 		outcome.Problems = append(outcome.Problems, "the throw-away environment was kept: "+observation.Directory)
 	}
-	return finish(s, outcome, f.format, f.verbose, outputs)
+	return finish(s, outcome, f.format, f.verbose, outputs, document)
 }
 
 func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string, j check.Judgement) (*check.Observation, *policy.Result, error) {
@@ -239,7 +233,7 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 // a bad one fails before anything runs.
 func (f checkFlags) indexData() (root []byte, popular []string, err error) {
 	if f.trustedRoot != "" {
-		if root, err = readBounded(f.trustedRoot, provenance.MaxRootSize); err == nil {
+		if root, err = store.ReadFile(f.trustedRoot); err == nil {
 			_, err = provenance.NewRoot(root)
 		}
 		if err != nil {
@@ -247,7 +241,7 @@ func (f checkFlags) indexData() (root []byte, popular []string, err error) {
 		}
 	}
 	if f.popular != "" {
-		raw, err := readBounded(f.popular, typosquat.MaxSize)
+		raw, err := store.ReadFile(f.popular)
 		if err == nil {
 			popular, err = typosquat.Parse(raw)
 		}
@@ -256,17 +250,6 @@ func (f checkFlags) indexData() (root []byte, popular []string, err error) {
 		}
 	}
 	return root, popular, nil
-}
-
-// readBounded reads a file of the user's up to one byte more than the limit, which
-// its reader refuses.
-func readBounded(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, limit+1))
 }
 
 // allowed are the hosts of --allow-host.

@@ -345,12 +345,11 @@ func sbomOf(envelope attestation.Envelope) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range collection.Attestations {
-		if attestation.ShortName(a.Type) == "sbom" {
-			return a.Attestation, nil
-		}
+	predicate := collection.Predicate("sbom")
+	if predicate == nil {
+		return nil, fmt.Errorf("step %q has no sbom", collection.Name)
 	}
-	return nil, fmt.Errorf("step %q has no sbom", collection.Name)
+	return predicate, nil
 }
 
 // findingsOf are the packages that a vulnerability affects, each with what was

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pip-witness/internal/attest/sbom"
 	"pip-witness/internal/pypi"
 	"pip-witness/internal/report"
 	"pip-witness/policy"
@@ -19,42 +20,62 @@ import (
 // standardOutput is what stands for it in place of a file.
 const standardOutput = "-"
 
-// output is one -o.
+// output is one -o, or one --sbom.
 type output struct{ format, file string }
 
 // outputFormats are what an outcome can be written as.
 func outputFormats() []string { return []string{"text", "json", "sarif", "markdown"} }
 
-// parseOutputs reads -o FORMAT=FILE and refuses, before any work is done for
-// them, files that cannot be written and two outputs for one place.
-func parseOutputs(c *cobra.Command, values []string) ([]output, error) {
+// parseOutputs reads -o FORMAT=FILE and --sbom FORMAT=FILE and refuses, before any
+// work is done for them, files that cannot be written and two outputs for one place.
+func parseOutputs(c *cobra.Command, outcomes, sboms []string) ([]output, error) {
 	var outputs []output
-	for _, v := range values {
-		format, file, ok := strings.Cut(v, "=")
-		switch {
-		case !ok || file == "":
-			return nil, usage("write for example -o json=verdict.json", "-o %q: want FORMAT=FILE", v)
-		case !slices.Contains(outputFormats(), format):
-			return nil, usage("choose one of them", "-o %q: format %q, want %s", v, format, strings.Join(outputFormats(), ", "))
-		case file == standardOutput && c.Flags().Changed("format"):
+	for _, v := range outcomes {
+		out, err := parseOutput("-o", "json=verdict.json", v, outputFormats(), outputs)
+		if err != nil {
+			return nil, err
+		}
+		if out.file == standardOutput && c.Flags().Changed("format") {
 			return nil, usage("leave out --format, or name a file", "-o %q: standard output holds what --format asks for", v)
 		}
-		for _, earlier := range outputs {
-			if sameFile(earlier.file, file) {
-				return nil, usage("name another file", "-o %q: %s=%s is written there already", v, earlier.format, earlier.file)
-			}
+		outputs = append(outputs, out)
+	}
+	for _, v := range sboms {
+		out, err := parseOutput("--sbom", "spdx-2.3=requests.spdx.json", v, sbomFormats(), outputs)
+		if err != nil {
+			return nil, err
 		}
-		if file != standardOutput {
-			if err := checkOutput("-o", file); err != nil {
-				return nil, err
-			}
-			if err := writable("-o", file); err != nil {
-				return nil, err
-			}
+		if out.file == standardOutput {
+			return nil, usage("name a file", "--sbom %q: standard output holds the outcome", v)
 		}
-		outputs = append(outputs, output{format, file})
+		outputs = append(outputs, out)
 	}
 	return outputs, nil
+}
+
+// parseOutput reads one FORMAT=FILE of a flag, besides the earlier outputs.
+func parseOutput(flag, example, value string, formats []string, earlier []output) (output, error) {
+	format, file, ok := strings.Cut(value, "=")
+	switch {
+	case !ok || file == "":
+		return output{}, usage("write for example "+flag+" "+example, "%s %q: want FORMAT=FILE", flag, value)
+	case !slices.Contains(formats, format):
+		return output{}, usage("choose one of them", "%s %q: format %q, want %s", flag, value, format, strings.Join(formats, ", "))
+	}
+	for _, e := range earlier {
+		if sameFile(e.file, file) {
+			return output{}, usage("name another file", "%s %q: %s=%s is written there already", flag, value, e.format, e.file)
+		}
+	}
+	if file != standardOutput {
+		if err := checkOutput(flag, file); err != nil {
+			return output{}, err
+		}
+		if err := writable(flag, file); err != nil {
+			return output{}, err
+		}
+	}
+	return output{format, file}, nil
 }
 
 // sameFile says that two names are of one file, whether it exists or not. Two
@@ -86,9 +107,14 @@ func resolved(path string) string {
 // finish prints an outcome, writes the further outputs and ends with its exit
 // code. Outputs that cannot be written keep none of the others from being
 // written, and end with exit code 5 whatever the verdict is; a pass is then not
-// printed, because it is printed with exit code 0 only.
-func finish(s streams, o report.Outcome, format string, verbose bool, outputs []output) error {
-	r := renderer{outcome: o, rules: shippedRules(), style: report.Style{Verbose: verbose}}
+// printed, because it is printed with exit code 0 only. Bills of materials are made
+// of the attested document; without one they are left out, which is said.
+func finish(s streams, o report.Outcome, format string, verbose bool, outputs []output, document []byte) error {
+	if document == nil && slices.ContainsFunc(outputs, isSBOM) {
+		outputs = slices.DeleteFunc(slices.Clone(outputs), isSBOM)
+		o.Problems = append(slices.Clone(o.Problems), "--sbom: nothing was written, because there is no attested document")
+	}
+	r := renderer{outcome: o, document: document, rules: shippedRules(), style: report.Style{Verbose: verbose}}
 	var failed []error
 	for _, out := range outputs {
 		if out.file == standardOutput {
@@ -129,12 +155,17 @@ func unwritten(o report.Outcome, err error) error {
 
 // renderer writes one outcome in several formats.
 type renderer struct {
-	outcome report.Outcome
-	style   report.Style
-	rules   func() map[string]report.Rule
+	outcome  report.Outcome
+	document []byte
+	style    report.Style
+	rules    func() map[string]report.Rule
 }
 
 func (r renderer) render(format string, color bool) (string, error) {
+	if isSBOM(output{format: format}) {
+		data, err := sbom.Convert(r.document, sbom.Format(format))
+		return string(data), err
+	}
 	var text strings.Builder
 	var err error
 	switch format {

@@ -84,7 +84,7 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 	if err := f.validate(); err != nil {
 		return err
 	}
-	outputs, err := parseOutputs(c, f.outputs)
+	outputs, err := parseOutputs(c, f.outputs, nil)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func runVerify(c *cobra.Command, s streams, f verifyFlags, args []string) error 
 			return err
 		}
 	}
-	return finish(s, f.outcome(result, args), f.format, f.verbose, outputs)
+	return finish(s, f.outcome(result, args), f.format, f.verbose, outputs, nil)
 }
 
 // summarize writes the verification summaries. The key is read by a process that

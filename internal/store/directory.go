@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -111,12 +110,11 @@ func (d Directory) Write(name string, data []byte) error {
 // ("sbom", "slsa") of a collection as a file of its own, the bytes as signed. A
 // collection that has none writes nothing and returns false.
 func (d Directory) Export(c attestation.Collection, short, name string) (bool, error) {
-	for _, a := range c.Attestations {
-		if attestation.ShortName(a.Type) == short {
-			return true, d.Write(name, append(json.RawMessage(nil), a.Attestation...))
-		}
+	predicate := c.Predicate(short)
+	if predicate == nil {
+		return false, nil
 	}
-	return false, nil
+	return true, d.Write(name, predicate)
 }
 
 // ReadFile reads one document from a file, plain or zstd, bounded by
