@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -69,6 +70,14 @@ func inspect(s streams, name string, envelope attestation.Envelope) error {
 		if attestation.IsCollection(statement.PredicateType) {
 			if err := inspectCollection(line, name, statement); err != nil {
 				return err
+			}
+		} else {
+			var predicate bytes.Buffer
+			if err := json.Indent(&predicate, statement.Predicate, "", "  "); err != nil {
+				return badInput(fmt.Errorf("%q: predicate: %w", name, err))
+			}
+			for _, l := range strings.Split(predicate.String(), "\n") {
+				line("  %s", l)
 			}
 		}
 	}
