@@ -17,7 +17,9 @@ import rego.v1
 
 # METADATA
 # title: A licence that is denied
-# description: Every way to comply with the licence of a component holds a term that the policy denies.
+# description: >-
+#   Every way to comply with the licence of a component holds a term that the policy
+#   denies. Where no way is known, the names that it declares are compared.
 # custom:
 #   id: SBOM_LICENCE_DENIED
 #   severity: HIGH
@@ -31,7 +33,7 @@ deny contains msg if {
 	_denied(component)
 	msg := sprintf(
 		"HIGH:SBOM_LICENCE_DENIED: \"%s\" has the licence \"%s\", which the policy denies",
-		[_name(component), _spelled(component)],
+		[_name(component), _told(component)],
 	)
 }
 
@@ -75,6 +77,7 @@ deny contains msg if {
 deny contains msg if {
 	some component in _components
 	count(_choices(component)) == 0
+	not _denied(component)
 	msg := sprintf(
 		"%s:SBOM_LICENCE_UNKNOWN: \"%s\" has no licence that can be judged%s",
 		[_unknown_severity, _name(component), _declared(component)],
@@ -175,6 +178,12 @@ _denied(component) if {
 	}
 }
 
+_denied(component) if {
+	count(_choices(component)) == 0
+	some name in _names(component)
+	_listed(name, accepted.deny)
+}
+
 _allowed(component) if {
 	some choice in _choices(component)
 	every term in choice {
@@ -192,17 +201,15 @@ _name(component) := text.safe(sprintf("%s %s", [component.name, object.get(compo
 
 _spelled(component) := text.safe(concat(" OR ", sort([concat(" AND ", choice) | some choice in _choices(component)])))
 
-_declared(component) := sprintf("; it says \"%s\"", [text.safe(concat(", ", names))]) if {
-	names := sort([entry.license.name | some entry in component.licenses])
-	count(names) > 0
-}
+_names(component) := {entry.license.name | some entry in component.licenses}
 
-_declared(component) := "" if not _says(component)
+_told(component) := _spelled(component) if count(_choices(component)) > 0
 
-_says(component) if {
-	some entry in component.licenses
-	entry.license.name
-}
+_told(component) := text.safe(concat(", ", sort(_names(component)))) if count(_choices(component)) == 0
+
+_declared(component) := sprintf("; it says \"%s\"", [_told(component)]) if count(_names(component)) > 0
+
+_declared(component) := "" if count(_names(component)) == 0
 
 default _unknown_severity := "LOW"
 

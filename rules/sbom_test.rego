@@ -76,6 +76,16 @@ test_unknown_licence if {
 	named == {`LOW:SBOM_LICENCE_UNKNOWN: "demo 1" has no licence that can be judged; it says "BSD \"x\""`}
 }
 
+test_names_can_be_denied if {
+	component := _component([], ["GNU Library or Lesser General Public License (LGPL)"])
+	licences := {"allow": ["*"], "deny": ["*(lgpl)"]}
+	document := _document([component], [])
+	messages := sbom.deny with input as document with data.pip_witness.indicators.licences as licences
+	fixture.findings(messages) == _refused
+	some message in messages
+	contains(message, "GNU Library or Lesser")
+}
+
 # _known(more) are the findings on one vulnerability.
 _known(more) := found if {
 	messages := _vulnerable(more)
