@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -84,7 +85,8 @@ func TestShippedModulesLink(t *testing.T) {
 }
 
 // TestShippedTestsPassLinked runs the tests of the shipped modules with each
-// module in its linked form, which has to answer as the module itself.
+// module in its linked form, which has to answer as the module itself. A linked
+// module holds its indicators, so a test that gives others is for the module alone.
 func TestShippedTestsPassLinked(t *testing.T) {
 	c, err := LoadCatalogue(rules.FS, nil)
 	if err != nil {
@@ -115,6 +117,9 @@ func TestShippedTestsPassLinked(t *testing.T) {
 			if modules[file], _, err = parseModule(file, data); err != nil {
 				t.Fatal(err)
 			}
+			modules[file].Rules = slices.DeleteFunc(modules[file].Rules, func(r *ast.Rule) bool {
+				return strings.Contains(string(r.Location.Text), "with data.pip_witness.indicators.")
+			})
 		}
 	}
 	store := inmem.NewFromObject(map[string]any{"pip_witness": map[string]any{"indicators": plain(c.indicators)}})

@@ -9,7 +9,7 @@ import "embed"
 
 // FS holds the modules, the libraries and the indicators, tests left out.
 //
-//go:embed credential_harvesting.rego import_behavior.rego network_exfiltration.rego pth_injection.rego
+//go:embed credential_harvesting.rego import_behavior.rego network_exfiltration.rego pth_injection.rego sbom.rego secrets.rego
 //go:embed lib/connections.rego lib/coverage.rego lib/credentials.rego lib/opens.rego lib/process.rego lib/startup.rego lib/text.rego
 //go:embed indicators/*.yaml
 var FS embed.FS

@@ -47,10 +47,11 @@ func (g *Graph) RequiredBy(key string) []string {
 
 // Dependencies evaluates the requirements of every distribution in the marker
 // environment env. extras are the extras that the user asked for by project;
-// extras asked for by requirements in force are added until nothing changes.
+// extras asked for by requirements in force are added until nothing changes. The
+// work is bounded: what is beyond it is a problem of the project.
 func Dependencies(installed Environment, env map[string]string, extras map[string][]string) Graph {
-	w := &graphWalk{env: env, extras: map[string]map[string]bool{}, edges: map[string]map[string]bool{},
-		reqs: map[string][]Requirement{}, problems: map[string]bool{}, missing: map[string]bool{}}
+	w := &graphWalk{env: env, extras: map[string]map[string]bool{}, edges: map[string]map[string]bool{}, asked: map[string][]string{},
+		open: map[string][]openRequirement{}, problems: map[string]bool{}, missing: map[string]bool{}, budget: maxMarkerWork}
 	for _, d := range installed.Distributions {
 		if w.edges[d.Key] != nil {
 			continue // a second copy is not the one that is imported
@@ -62,15 +63,19 @@ func Dependencies(installed Environment, env map[string]string, extras map[strin
 				w.problems[fmt.Sprintf("%s: %v", d.Key, err)] = true
 				continue
 			}
-			w.reqs[d.Key] = append(w.reqs[d.Key], r)
+			w.open[d.Key] = append(w.open[d.Key], openRequirement{r, len(text)})
 		}
+	}
+	// Without an extra first: that decides nearly all.
+	queue := slices.Sorted(maps.Keys(w.edges))
+	for _, key := range queue {
+		w.asked[key] = []string{""}
 	}
 	for name, list := range extras {
 		for _, e := range list {
 			w.ask(Normalize(name), e)
 		}
 	}
-	queue := slices.Sorted(maps.Keys(w.edges))
 	for len(queue) > 0 {
 		queue = append(queue[1:], w.visit(queue[0])...)
 	}
@@ -79,13 +84,25 @@ func Dependencies(installed Environment, env map[string]string, extras map[strin
 
 // graphWalk is the state of [Dependencies].
 type graphWalk struct {
-	env               map[string]string
-	reqs              map[string][]Requirement
-	extras, edges     map[string]map[string]bool
+	env map[string]string
+	// open are the requirements that are not in force so far.
+	open map[string][]openRequirement
+	// extras are those that a project was asked for with, asked the ones among
+	// them that its open requirements were not evaluated for; "" is none.
+	extras            map[string]map[string]bool
+	asked             map[string][]string
+	edges             map[string]map[string]bool
 	problems, missing map[string]bool
+	budget            int // bytes of requirements that may still be evaluated
 }
 
-// ask notes that a project is wanted with an extra, and reports whether that is new.
+type openRequirement struct {
+	Requirement
+	size int // bytes as written
+}
+
+// ask notes that a project is wanted with an extra, and reports whether it has
+// to be visited for that: not when it will be anyway.
 func (w *graphWalk) ask(key, extra string) bool {
 	extra = Normalize(extra)
 	if w.extras[key][extra] {
@@ -95,33 +112,59 @@ func (w *graphWalk) ask(key, extra string) bool {
 		w.extras[key] = map[string]bool{}
 	}
 	w.extras[key][extra] = true
-	return true
+	w.asked[key] = append(w.asked[key], extra)
+	return len(w.asked[key]) == 1
 }
 
-// visit evaluates the requirements of one project and returns the projects
-// that it asks for with an extra not asked for before: they are visited again.
+// visit evaluates the open requirements of one project for the extras that are
+// new, and returns the projects that have to be visited because of them.
 func (w *graphWalk) visit(key string) (again []string) {
-	extras := slices.Sorted(maps.Keys(w.extras[key]))
-	for _, r := range w.reqs[key] {
-		ok, err := r.Marker.EvalExtras(w.env, extras)
-		if err != nil {
+	extras := w.asked[key]
+	w.asked[key] = nil
+	slices.Sort(extras)
+	still := w.open[key][:0]
+	for _, r := range w.open[key] {
+		if w.budget -= r.size * len(extras); w.budget < 0 {
+			w.problems[fmt.Sprintf("%s: requirements were not decided: more than %d bytes to evaluate", key, maxMarkerWork)] = true
+			break
+		}
+		ok, err := w.holds(r.Marker, extras)
+		switch {
+		case err != nil:
 			w.problems[fmt.Sprintf("%s: requirement %q: %v", key, r, err)] = true
-			continue
+		case !ok:
+			still = append(still, r)
+		default:
+			again = append(again, w.force(key, r.Requirement)...)
 		}
-		if !ok {
-			continue
+	}
+	w.open[key] = still
+	return again
+}
+
+// holds reports whether a marker holds with one of the extras.
+func (w *graphWalk) holds(m *Marker, extras []string) (bool, error) {
+	for _, extra := range extras {
+		if ok, err := m.Eval(w.env, extra); err != nil || ok {
+			return ok, err
 		}
-		dep := Normalize(r.Name)
-		if dep != key {
-			w.edges[key][dep] = true
-			if w.edges[dep] == nil {
-				w.missing[fmt.Sprintf("%s: %s", key, r)] = true
-			}
+	}
+	return false, nil
+}
+
+// force adds the edge of a requirement that is in force, and returns the project
+// that it is for when that has to be visited.
+func (w *graphWalk) force(key string, r Requirement) (again []string) {
+	dep := Normalize(r.Name)
+	if dep != key {
+		w.edges[key][dep] = true
+		if w.edges[dep] == nil {
+			w.missing[fmt.Sprintf("%s: %s", key, r)] = true
 		}
-		for _, e := range r.Extras {
-			if w.ask(dep, e) && w.edges[dep] != nil {
-				again = append(again, dep)
-			}
+	}
+	for _, e := range r.Extras {
+		if w.ask(dep, e) && w.edges[dep] != nil {
+			again = append(again, dep)
 		}
 	}
 	return again

@@ -14,6 +14,7 @@ const (
 	maxRequirements    = 100_000   // lines over all included requirement files
 	maxRequirementLen  = 32 << 10  // 32 KiB: one requirement or marker
 	maxMarkerDepth     = 64        // parentheses in a marker
+	maxMarkerWork      = 256 << 20 // 256 MiB: requirements evaluated for one graph, each as often as there are extras
 	maxVersionLen      = 256       // bytes of one version
 	maxNameLen         = 512       // bytes of a distribution file name
 	maxModuleDepth     = 64        // directories above a module

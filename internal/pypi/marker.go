@@ -83,22 +83,6 @@ func (m *Marker) Eval(env map[string]string, extra string) (bool, error) {
 	return compareMarker(variable.text, left, m.op, right)
 }
 
-// EvalExtras reports whether the marker holds without an extra or with one of
-// the given ones, which is how an installer decides whether a dependency of a
-// distribution requested with extras applies.
-func (m *Marker) EvalExtras(env map[string]string, extras []string) (bool, error) {
-	ok, err := m.Eval(env, "")
-	if err != nil || ok {
-		return ok, err
-	}
-	for _, extra := range extras {
-		if ok, err = m.Eval(env, extra); err != nil || ok {
-			return ok, err
-		}
-	}
-	return false, nil
-}
-
 // String writes the marker in one canonical spelling.
 func (m *Marker) String() string {
 	if m.op != "and" && m.op != "or" {

@@ -2,12 +2,14 @@ package pypi
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -228,6 +230,32 @@ func TestDependencies(t *testing.T) {
 	}
 	if len(g.Missing) != 1 || len(g.Problems) != 1 {
 		t.Errorf("missing %q, problems %q", g.Missing, g.Problems)
+	}
+}
+
+// TestDependenciesAreBounded asks for each of many extras, which decide on as many
+// requirements, one after the other.
+func TestDependenciesAreBounded(t *testing.T) {
+	const extras = 20_000
+	var chain, wide []string
+	for i := range extras {
+		chain = append(chain, fmt.Sprintf("a[e%d]; extra == 'e%d'", i+1, i))
+		wide = append(wide, fmt.Sprintf("b; extra == 'e%d'", i))
+	}
+	env := Environment{Distributions: []Distribution{
+		{Key: "a", Metadata: Metadata{RequiresDist: slices.Concat(wide, chain)}}, {Key: "b", Metadata: Metadata{RequiresDist: []string{"a[e0]"}}},
+		{Key: "c", Metadata: Metadata{RequiresDist: []string{"b"}}},
+	}}
+	started := time.Now()
+	g := Dependencies(env, oracleEnv(), nil)
+	if took := time.Since(started); took > time.Minute {
+		t.Errorf("it took %v", took)
+	}
+	if len(g.Problems) != 1 || !strings.HasPrefix(g.Problems[0], "a: ") || !strings.Contains(g.Problems[0], "were not decided") {
+		t.Errorf("problems %q", g.Problems)
+	}
+	if !slices.Equal(g.Edges("a"), []string{"b"}) || !slices.Equal(g.Edges("b"), []string{"a"}) || !slices.Equal(g.Edges("c"), []string{"b"}) {
+		t.Errorf("edges %q, %q, %q", g.Edges("a"), g.Edges("b"), g.Edges("c"))
 	}
 }
 

@@ -53,9 +53,11 @@ func TestHostile(t *testing.T) {
 		"text":    "Metadata-Version: 2.1\nName: text\nVersion: 1\nSummary: \xff\xfe broken\nLicense: \xc3\x28\nAuthor: \xe2\x82\n",
 		"marker":  metadata("marker", "1", "Requires-Dist: a; nonsense == 'x'", "Requires-Dist: b; platform_machine == 'x86_64'", "Requires-Dist: ]["),
 		"url":     metadata("url", "1", "Home-page: javascript:alert(1)", "Project-URL: Source, https://user:secret@git.example/x", "Download-URL: file:///etc/passwd"),
-		"twice":   metadata("twice", "1"),
-		"twice2":  metadata("Twice", "2"),
-		"empty":   "",
+		"many": metadata("many", "1", strings.Repeat("Project-URL: x, https://files.example/\n", 200_000)+strings.Repeat("Classifier: License :: y\n", 5_000)+
+			"Author-email: "+strings.Repeat("a@b.example,", 10_000)+"\nSummary: "+strings.Repeat("s", 100_000)+strings.Repeat("\nName: again", 10_000)),
+		"twice":  metadata("twice", "1"),
+		"twice2": metadata("Twice", "2"),
+		"empty":  "",
 	})
 	predicate, err := run(t.Context(), in)
 	if err != nil {
@@ -97,6 +99,7 @@ func TestHostile(t *testing.T) {
 	said := gaps(&bom)
 	for _, part := range []string{
 		"c: absent>=2", "text: not valid UTF-8", `marker: parse requirement "a; nonsense`, `marker: requirement`, `marker: parse requirement "]["`,
+		"many: 100 of 200000 links", "many: 32 of 5000 licence classifiers", "many: 100 of 10001 addresses of the author", "many: 10240 of 100000 bytes", "many: 9980 further defects",
 		`twice: second metadata directory "twice2.dist-info" left out`, "empty.dist-info",
 	} {
 		if !strings.Contains(said, part) {

@@ -141,7 +141,7 @@ func classifierFields(classifiers []string) []declaration {
 	var out []declaration
 	for _, c := range classifiers {
 		id, name := licence.FromClassifier(c)
-		if name == "" || slices.ContainsFunc(out, func(d declaration) bool { return d.name == clip(name) }) || len(out) == maxClassifiers {
+		if name == "" || slices.ContainsFunc(out, func(d declaration) bool { return d.name == clip(name) }) {
 			continue
 		}
 		d := declaration{source: "Classifier", name: clip(name)}

@@ -207,8 +207,13 @@ func builderName(s string) (name, version string) {
 }
 
 func (b *builder) component(d pypi.Distribution, o pypi.Origin) cdx.Component {
-	m := d.Metadata
-	for _, p := range slices.Concat(d.Problems, m.Defects) {
+	m := b.bounded(d.Key, d.Metadata)
+	defects := slices.Concat(d.Problems, m.Defects)
+	if n := len(defects); n > maxDefects {
+		b.gap("%s: %d further defects", d.Key, n-maxDefects)
+		defects = defects[:maxDefects]
+	}
+	for _, p := range defects {
 		b.gap("%s: %s", d.Key, p)
 	}
 	files, problem := licenceFiles(b.in.Layout, d)
@@ -292,6 +297,39 @@ func validMail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && strings.Contains(domain, ".") && !strings.Contains(domain, "@") && !strings.ContainsAny(s, " \t()[]:;\\,\"<>") &&
 		!strings.HasPrefix(domain, ".") && !strings.HasSuffix(domain, ".")
+}
+
+// Limits on lists that packages make as long as they like.
+const (
+	maxLinks   = 100      // Project-URL fields; real packages have some ten
+	maxPeople  = 100      // authors, or maintainers
+	maxSummary = 10 << 10 // 10 KiB
+	maxDefects = 20       // deviations of the metadata that are told
+)
+
+// bounded cuts the lists of a package to what is written, and says so.
+func (b *builder) bounded(key string, m pypi.Metadata) pypi.Metadata {
+	if n := len(m.ProjectURLs); n > maxLinks {
+		b.gap("%s: %d of %d links", key, maxLinks, n)
+		m.ProjectURLs = m.ProjectURLs[:maxLinks]
+	}
+	licences := slices.DeleteFunc(slices.Clone(m.Classifiers), func(c string) bool { return !strings.HasPrefix(c, "License ::") })
+	if n := len(licences); n > maxClassifiers {
+		b.gap("%s: %d of %d licence classifiers", key, maxClassifiers, n)
+		licences = licences[:maxClassifiers]
+	}
+	m.Classifiers = licences
+	for field, value := range map[string]*string{"author": &m.AuthorEmail, "maintainer": &m.MaintainerEmail} {
+		if n := 1 + strings.Count(*value, ","); n > maxPeople {
+			b.gap("%s: %d of %d addresses of the %s", key, maxPeople, n, field)
+			*value = strings.Join(strings.SplitN(*value, ",", maxPeople+1)[:maxPeople], ",")
+		}
+	}
+	if n := len(m.Summary); n > maxSummary {
+		b.gap("%s: %d of %d bytes of the summary", key, maxSummary, n)
+		m.Summary = strings.ToValidUTF8(m.Summary[:maxSummary], "\uFFFD")
+	}
+	return m
 }
 
 // references gives the project's own links and the distribution file. A link
