@@ -23,6 +23,10 @@ const (
 	indicatorPrefix = "_indicators_"
 )
 
+// modulePrefix is put before the name of a shipped module that serves another one
+// as a library.
+const modulePrefix = "module_"
+
 // Catalogue is the set of shipped modules with the library and the indicator
 // data that they share.
 type Catalogue struct {
@@ -31,7 +35,7 @@ type Catalogue struct {
 	indicators map[string]any
 }
 
-// library is one shared package, pip_witness.lib.NAME.
+// library is one shared package: pip_witness.lib.NAME, or a shipped module.
 type library struct {
 	scope scope
 	rules map[ast.Var][]*ast.Rule // in file order
@@ -50,7 +54,7 @@ func LoadCatalogue(files fs.FS, indicators map[string]any) (*Catalogue, error) {
 		return nil, err
 	}
 	err = each(files, "lib/*.rego", func(name string, data []byte) error {
-		l, err := readLibrary(name, data)
+		l, err := c.readLibrary("pip_witness.lib", name, name, data)
 		c.libraries[name] = l
 		return err
 	})
@@ -159,31 +163,31 @@ func mergeValue(base, change any) (any, error) {
 	return change, nil
 }
 
-// Link returns the module as one self-contained text: the library rules that it
-// reaches and the indicator data become rules of its own package, under names
-// with a private prefix. The same input gives the same bytes. A module that
-// uses neither is returned as it is.
+// Link returns the module as one self-contained text: the rules of the library
+// and of other shipped modules that it reaches, and the indicator data, become
+// rules of its own package, under names with a private prefix. The same input
+// gives the same bytes. A module that uses none of them is returned as it is.
 func (c *Catalogue) Link(name string, src []byte) ([]byte, error) {
 	m, version, err := parseModule(name, src)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newScope(m, "")
+	s, err := c.newScope(m, "")
 	if err != nil {
 		// Imports that linking cannot follow are none of its business in a
 		// module that uses no library.
-		if !mentionsShared(m) {
+		if !c.mentionsShared(m) {
 			return src, nil
 		}
 		return nil, fmt.Errorf("link module %q: %w", name, err)
 	}
-	if !mentionsShared(m) {
+	if !c.mentionsShared(m) {
 		return src, nil
 	}
 	if version == ast.RegoV0 {
 		return nil, fmt.Errorf("link module %q: it is not Rego v1, so it cannot use the shared library", name)
 	}
-	l := &linker{catalogue: c, added: map[ast.Var][]*ast.Rule{}, data: map[string]bool{}}
+	l := &linker{catalogue: c, added: map[ast.Var][]*ast.Rule{}, modules: map[string]*library{}, data: map[string]bool{}}
 	var own []*ast.Rule
 	for _, r := range m.Rules {
 		if isPrivate(ruleName(r)) {
@@ -209,25 +213,39 @@ func isPrivate(v ast.Var) bool {
 	return strings.HasPrefix(string(v), libraryPrefix) || strings.HasPrefix(string(v), indicatorPrefix)
 }
 
-// shared reports whether ref lies in the library or the indicators, and which.
-func shared(ref ast.Ref) (kind string, ok bool) {
+// shared reports whether ref lies in the library, the indicators or a shipped
+// module, and in which of the first two. A module is given as the library that it
+// then is.
+func (c *Catalogue) shared(ref ast.Ref) (full ast.Ref, kind string, ok bool) {
 	if len(ref) < 3 || !ref[0].Equal(ast.DefaultRootDocument) || !ref[1].Equal(ast.StringTerm("pip_witness")) {
-		return "", false
+		return ref, "", false
 	}
-	s, ok := ref[2].Value.(ast.String)
-	if !ok || s != "lib" && s != "indicators" {
-		return "", false
+	s, ok := constant(ref, 2)
+	switch {
+	case !ok:
+		return ref, "", false
+	case s == "lib" || s == "indicators":
+		return ref, s, true
+	case c.modules[s] != nil:
+		library := ast.StringTerm(modulePrefix + s)
+		return slices.Concat(ref[:2], ast.Ref{ast.StringTerm("lib"), library}, ref[3:]), "lib", true
 	}
-	return string(s), true
+	return ref, "", false
 }
 
-func mentionsShared(m *ast.Module) bool {
+func (c *Catalogue) mentionsShared(m *ast.Module) bool {
 	found := false
-	ast.WalkRefs(m, func(ref ast.Ref) bool {
-		_, ok := shared(ref)
+	look := func(ref ast.Ref) bool {
+		_, _, ok := c.shared(ref)
 		found = found || ok
 		return found
-	})
+	}
+	for _, i := range m.Imports {
+		ast.WalkRefs(i, look)
+	}
+	for _, r := range m.Rules {
+		ast.WalkRefs(r, look)
+	}
 	return found
 }
 
@@ -240,7 +258,7 @@ type scope struct {
 	own     map[ast.Var]bool
 }
 
-func newScope(m *ast.Module, libraryName string) (scope, error) {
+func (c *Catalogue) newScope(m *ast.Module, libraryName string) (scope, error) {
 	s := scope{imports: map[ast.Var]ast.Ref{}, library: libraryName, own: map[ast.Var]bool{}}
 	for _, i := range m.Imports {
 		ref, ok := i.Path.Value.(ast.Ref)
@@ -254,8 +272,9 @@ func newScope(m *ast.Module, libraryName string) (scope, error) {
 		if head == "rego" || head == "future" {
 			continue
 		}
-		if _, ok := shared(ref); !ok && head != "input" {
-			return s, fmt.Errorf("import %s: only pip_witness.lib, pip_witness.indicators and input can be linked", ref)
+		ref, _, ok = c.shared(ref)
+		if !ok && head != "input" {
+			return s, fmt.Errorf("import %s: only pip_witness.lib, pip_witness.indicators, shipped modules and input can be linked", ref)
 		}
 		s.imports[i.Name()] = ref
 	}
@@ -265,20 +284,22 @@ func newScope(m *ast.Module, libraryName string) (scope, error) {
 	return s, nil
 }
 
-func readLibrary(name string, data []byte) (*library, error) {
-	m, version, err := parseModule("lib/"+name, data)
+// readLibrary reads the package parent.name, which others see as the library
+// called key.
+func (c *Catalogue) readLibrary(parent, name, key string, data []byte) (*library, error) {
+	m, version, err := parseModule(name, data)
 	if err != nil {
 		return nil, err
 	}
-	if want := ast.MustParseRef("data.pip_witness.lib").Append(ast.StringTerm(name)); !m.Package.Path.Equal(want) {
-		return nil, fmt.Errorf("read library %q: its package is %s, want %s", name, m.Package.Path, want)
+	if want := ast.MustParseRef("data." + parent).Append(ast.StringTerm(name)); !m.Package.Path.Equal(want) {
+		return nil, fmt.Errorf("read %q: its package is %s, want %s", name, m.Package.Path, want)
 	}
 	if version != ast.RegoV1 {
-		return nil, fmt.Errorf("read library %q: it is not Rego v1", name)
+		return nil, fmt.Errorf("read %q: it is not Rego v1", name)
 	}
-	s, err := newScope(m, name)
+	s, err := c.newScope(m, key)
 	if err != nil {
-		return nil, fmt.Errorf("read library %q: %w", name, err)
+		return nil, fmt.Errorf("read %q: %w", name, err)
 	}
 	l := &library{scope: s, rules: map[ast.Var][]*ast.Rule{}}
 	for _, r := range m.Rules {
@@ -291,6 +312,7 @@ func readLibrary(name string, data []byte) (*library, error) {
 type linker struct {
 	catalogue *Catalogue
 	added     map[ast.Var][]*ast.Rule // library rules by private name, rewritten
+	modules   map[string]*library     // shipped modules that serve as libraries
 	data      map[string]bool         // indicators in use
 	queue     []libraryRule
 	seen      map[libraryRule]bool
@@ -306,9 +328,9 @@ func (n libraryRule) private() ast.Var {
 }
 
 func (l *linker) need(n libraryRule) error {
-	lib, ok := l.catalogue.libraries[n.library]
-	if !ok {
-		return fmt.Errorf("unknown library %q: there are %s", n.library, quoteList(slices.Sorted(maps.Keys(l.catalogue.libraries))))
+	lib, err := l.library(n.library)
+	if err != nil {
+		return err
 	}
 	if len(lib.rules[n.rule]) == 0 {
 		return fmt.Errorf("library %q has no rule %q", n.library, n.rule)
@@ -323,12 +345,35 @@ func (l *linker) need(n libraryRule) error {
 	return nil
 }
 
+func (l *linker) library(name string) (*library, error) {
+	if lib, ok := l.catalogue.libraries[name]; ok {
+		return lib, nil
+	}
+	if lib, ok := l.modules[name]; ok {
+		return lib, nil
+	}
+	module := strings.TrimPrefix(name, modulePrefix)
+	src, ok := l.catalogue.modules[module]
+	if !ok || module == name {
+		return nil, fmt.Errorf("unknown library %q: there are %s", name, quoteList(slices.Sorted(maps.Keys(l.catalogue.libraries))))
+	}
+	lib, err := l.catalogue.readLibrary("pip_witness", module, name, src)
+	if err != nil {
+		return nil, err
+	}
+	l.modules[name] = lib
+	return lib, nil
+}
+
 // resolve follows library rules until nothing new is reached.
 func (l *linker) resolve() error {
 	for len(l.queue) > 0 {
 		n := l.queue[0]
 		l.queue = l.queue[1:]
-		lib := l.catalogue.libraries[n.library]
+		lib, err := l.library(n.library)
+		if err != nil {
+			return err
+		}
 		if len(l.added[n.private()]) > 0 {
 			return fmt.Errorf("two library rules would be called %q", n.private())
 		}
@@ -503,10 +548,10 @@ func (w *rewriter) ref(ref ast.Ref) ast.Ref {
 		w.fail(w.linker.need(n))
 		return slices.Concat(ast.Ref{ast.VarTerm(string(n.private()))}, ref[1:])
 	}
-	kind, ok := shared(full)
+	full, kind, ok := w.linker.catalogue.shared(full)
 	if !ok {
 		if full[0].Equal(ast.DefaultRootDocument) {
-			w.fail(fmt.Errorf("%s: only pip_witness.lib and pip_witness.indicators can be linked", full))
+			w.fail(fmt.Errorf("%s: only pip_witness.lib, pip_witness.indicators and shipped modules can be linked", full))
 		}
 		return full
 	}

@@ -34,6 +34,14 @@ func (c *Catalogue) unlinked(t *testing.T, name string) *Program {
 			others["lib/"+lib] = rules[0].Module
 		}
 	}
+	for other, src := range c.modules {
+		if other == name {
+			continue
+		}
+		if others[other], _, err = parseModule(other, src); err != nil {
+			t.Fatal(err)
+		}
+	}
 	store := inmem.NewFromObject(map[string]any{"pip_witness": map[string]any{"indicators": plain(c.indicators)}})
 	p, err := compile(context.Background(), name, m, version, others, rego.Store(store))
 	if err != nil {
@@ -164,7 +172,7 @@ func compareLinked(t *testing.T, c *Catalogue, inputs map[string]string, atLeast
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if mentionsShared(m) {
+		if c.mentionsShared(m) {
 			t.Errorf("%s: still refers to shared packages:\n%s", name, text)
 		}
 		strictly := ast.NewCompiler().WithStrict(true).WithCapabilities(Capabilities())
@@ -226,6 +234,21 @@ func TestLinkRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLinkModules shows that one shipped module may use rules of another.
+func TestLinkModules(t *testing.T) {
+	c, err := LoadCatalogue(fstest.MapFS{
+		"a.rego": {Data: []byte("package pip_witness.a\nimport rego.v1\nimport data.pip_witness.b\n" +
+			"deny contains msg if some msg in b.deny\ndeny contains \"own\" if input.x")},
+		"b.rego": {Data: []byte("package pip_witness.b\nimport rego.v1\nimport data.pip_witness.lib.l\n" +
+			"deny contains \"of b\" if {\n\tl.yes\n\t_also\n}\n_also if input.y")},
+		"lib/l.rego": {Data: []byte("package pip_witness.lib.l\nimport rego.v1\nyes if input.x")},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareLinked(t, c, map[string]string{"both": `{"x":true,"y":true}`, "own": `{"x":true}`, "none": `{}`}, 4)
 }
 
 func TestIndicatorChangesAreCompiledIn(t *testing.T) {

@@ -16,6 +16,10 @@ type Graph struct {
 	// Extras are the extras with which each project was asked for, normalised,
 	// sorted: by the user, and by the requirements of others.
 	Extras map[string][]string
+	// InForce says, for each installed project, of its requirements as its metadata
+	// spells them whether they apply in this environment. What could not be decided
+	// is absent.
+	InForce map[string]map[string]bool
 	// Missing are requirements in force whose project is not installed, as
 	// "name: requirement", sorted.
 	Missing []string
@@ -51,19 +55,19 @@ func (g *Graph) RequiredBy(key string) []string {
 // work is bounded: what is beyond it is a problem of the project.
 func Dependencies(installed Environment, env map[string]string, extras map[string][]string) Graph {
 	w := &graphWalk{env: env, extras: map[string]map[string]bool{}, edges: map[string]map[string]bool{}, asked: map[string][]string{},
-		open: map[string][]openRequirement{}, problems: map[string]bool{}, missing: map[string]bool{}, budget: maxMarkerWork}
+		open: map[string][]openRequirement{}, inForce: map[string]map[string]bool{}, problems: map[string]bool{}, missing: map[string]bool{}, budget: maxMarkerWork}
 	for _, d := range installed.Distributions {
 		if w.edges[d.Key] != nil {
 			continue // a second copy is not the one that is imported
 		}
-		w.edges[d.Key] = map[string]bool{}
+		w.edges[d.Key], w.inForce[d.Key] = map[string]bool{}, map[string]bool{}
 		for _, text := range d.Metadata.RequiresDist {
 			r, err := ParseRequirement(text)
 			if err != nil {
 				w.problems[fmt.Sprintf("%s: %v", d.Key, err)] = true
 				continue
 			}
-			w.open[d.Key] = append(w.open[d.Key], openRequirement{r, len(text)})
+			w.open[d.Key] = append(w.open[d.Key], openRequirement{r, text})
 		}
 	}
 	// Without an extra first: that decides nearly all.
@@ -91,14 +95,14 @@ type graphWalk struct {
 	// them that its open requirements were not evaluated for; "" is none.
 	extras            map[string]map[string]bool
 	asked             map[string][]string
-	edges             map[string]map[string]bool
+	edges, inForce    map[string]map[string]bool
 	problems, missing map[string]bool
 	budget            int // bytes of requirements that may still be evaluated
 }
 
 type openRequirement struct {
 	Requirement
-	size int // bytes as written
+	text string // as written
 }
 
 // ask notes that a project is wanted with an extra, and reports whether it has
@@ -122,19 +126,26 @@ func (w *graphWalk) visit(key string) (again []string) {
 	extras := w.asked[key]
 	w.asked[key] = nil
 	slices.Sort(extras)
-	still := w.open[key][:0]
-	for _, r := range w.open[key] {
-		if w.budget -= r.size * len(extras); w.budget < 0 {
+	open := w.open[key]
+	still := open[:0]
+	for i, r := range open {
+		if w.budget -= len(r.text) * len(extras); w.budget < 0 {
 			w.problems[fmt.Sprintf("%s: requirements were not decided: more than %d bytes to evaluate", key, maxMarkerWork)] = true
+			for _, undecided := range open[i:] {
+				delete(w.inForce[key], undecided.text)
+			}
 			break
 		}
 		ok, err := w.holds(r.Marker, extras)
 		switch {
 		case err != nil:
+			delete(w.inForce[key], r.text)
 			w.problems[fmt.Sprintf("%s: requirement %q: %v", key, r, err)] = true
 		case !ok:
+			w.inForce[key][r.text] = false
 			still = append(still, r)
 		default:
+			w.inForce[key][r.text] = true
 			again = append(again, w.force(key, r.Requirement)...)
 		}
 	}
@@ -171,7 +182,7 @@ func (w *graphWalk) force(key string, r Requirement) (again []string) {
 }
 
 func (w *graphWalk) graph() Graph {
-	g := Graph{Requires: map[string][]string{}, Extras: map[string][]string{}}
+	g := Graph{Requires: map[string][]string{}, Extras: map[string][]string{}, InForce: w.inForce}
 	for key, deps := range w.edges {
 		g.Requires[key] = slices.Sorted(maps.Keys(deps))
 	}

@@ -121,7 +121,7 @@ func (c *collector) packages() {
 		p := describe(d, o)
 		p.Requires, p.RequiredBy, p.Extras = list(graph.Requires[d.Key]), list(graph.RequiredBy(d.Key)), graph.Extras[d.Key]
 		if len(markers) > 0 {
-			p.Requirements = c.requirements(d, markers, p.Extras)
+			p.Requirements = c.requirements(d, graph.InForce[d.Key])
 		}
 		c.predicate.Packages = append(c.predicate.Packages, p)
 		for _, problem := range d.Problems {
@@ -138,20 +138,20 @@ func (c *collector) packages() {
 	c.predicate.TotalInstalled = len(c.predicate.Packages)
 }
 
-// requirements are the requirements of a distribution with markers decided for
-// the extras that were asked for.
-func (c *collector) requirements(d pypi.Distribution, markers map[string]string, extras []string) []Requirement {
+// requirements are the requirements of a distribution that could be decided,
+// with those marked that are in force.
+func (c *collector) requirements(d pypi.Distribution, inForce map[string]bool) []Requirement {
 	var out []Requirement
 	for _, text := range d.Metadata.RequiresDist {
 		r, err := pypi.ParseRequirement(text)
 		if err != nil {
 			continue // a problem of the graph
 		}
-		ok, err := r.Marker.EvalExtras(markers, extras)
-		if err != nil {
+		decided, ok := inForce[text]
+		if !ok {
 			continue // likewise
 		}
-		q := Requirement{Text: text, Project: pypi.Normalize(r.Name), InForce: ok}
+		q := Requirement{Text: text, Project: pypi.Normalize(r.Name), InForce: decided}
 		if found := c.env.Find(r.Name); found != nil {
 			q.Installed = found.Version
 		}
