@@ -9,8 +9,19 @@ import "embed"
 
 // FS holds the modules, the libraries and the indicators, tests left out.
 //
-//go:embed credential_harvesting.rego import_behavior.rego network_exfiltration.rego pth_injection.rego sbom.rego secrets.rego
-//go:embed lib/connections.rego lib/coverage.rego lib/credentials.rego lib/opens.rego lib/process.rego lib/startup.rego lib/text.rego
+//go:embed credential_harvesting.rego
+//go:embed import_behavior.rego
+//go:embed network_exfiltration.rego
+//go:embed pth_injection.rego
+//go:embed sbom.rego
+//go:embed secrets.rego
+//go:embed lib/connections.rego
+//go:embed lib/coverage.rego
+//go:embed lib/credentials.rego
+//go:embed lib/opens.rego
+//go:embed lib/process.rego
+//go:embed lib/startup.rego
+//go:embed lib/text.rego
 //go:embed indicators/*.yaml
 var FS embed.FS
 
