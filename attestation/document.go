@@ -57,9 +57,13 @@ func Decompress(data []byte) ([]byte, error) {
 	return out, nil
 }
 
+// compressWindow is how far back the compressor looks. An export repeats the
+// digests of an installation in the evidence of the import, some 15 MB later.
+const compressWindow = 32 << 20 // 32 MiB
+
 // Compress returns data as one zstd frame.
 func Compress(data []byte) ([]byte, error) {
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression))
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(compressWindow))
 	if err != nil {
 		return nil, fmt.Errorf("open zstd writer: %w", err)
 	}

@@ -267,11 +267,13 @@ type Link struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
-// Dir is a mkdir or mknod.
+// Dir is a mkdir or mknod. Attempts of one process that failed in the same way are
+// kept once with a count.
 type Dir struct {
 	Path      string    `json:"path"`
 	Kind      string    `json:"kind"` // directory, fifo, socket, char, block, file
 	Errno     string    `json:"errno,omitempty"`
+	Count     int       `json:"count,omitempty"`
 	Timestamp time.Time `json:"timestamp"`
 }
 
@@ -366,6 +368,9 @@ type Sandbox struct {
 	BasePrefixes []string `json:"basePrefixes,omitempty"`
 	// Gateway is the "host:port" of the index gateway inside the sandbox.
 	Gateway string `json:"gateway,omitempty"`
+	// IndexHosts are the hosts of the package indexes that the installer knows, its own
+	// default and the user's, whether or not this run asks them; sorted, absent without any.
+	IndexHosts []string `json:"indexHosts,omitempty"`
 	// AllowedHosts are the hosts, "name" or "name:port", that the installer's own
 	// connections are passed on to; absent without any.
 	AllowedHosts []string `json:"allowedHosts,omitempty"`

@@ -28,6 +28,29 @@ type Installation struct {
 	// their files and of files of their earlier releases.
 	Projects    []IndexProject `json:"-"`
 	Provenances []Provenance   `json:"-"`
+	// DefaultIndex is the index that the installer asks when nothing is configured.
+	// FindLinks are those of Indexes that are such locations. TrustedHosts are hosts whose
+	// certificate it does not verify. NoIndex is true when it was told to ask no index.
+	DefaultIndex string   `json:"defaultIndex,omitempty"`
+	FindLinks    []string `json:"findLinks,omitempty"`
+	TrustedHosts []string `json:"trustedHosts,omitempty"`
+	NoIndex      bool     `json:"noIndex,omitempty"`
+	// Problems are pages and files that the installer asked for and did not get.
+	Problems []IndexProblem `json:"problems,omitempty"`
+}
+
+// IndexProblem is a page or a file that could not be had.
+type IndexProblem struct {
+	// Kind is not-found, unreachable, unauthorized, tls, upstream-error or
+	// digest-mismatch: the bytes are not those that the index announced.
+	Kind string `json:"kind"`
+	// Index is without credentials, as URL is; empty for a URL of a requirement.
+	Index string `json:"index,omitempty"`
+	URL   string `json:"url"`
+	// Project is set for a page, Filename for a file.
+	Project  string `json:"project,omitempty"`
+	Filename string `json:"filename,omitempty"`
+	Message  string `json:"message"`
 }
 
 // LocalFile is a distribution file (wheel or sdist), requirement or constraint

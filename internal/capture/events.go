@@ -124,13 +124,16 @@ func (s *Supervisor) onPrctl(e *event) {
 	s.addEvent(e, evidence.SyscallEvent{Detail: detail, Args: []uint64{e.args[0], e.args[1]}})
 }
 
-// onDup records a socket that becomes standard input, output or error.
+// onDup records a socket that becomes standard input, output or error, with both
+// descriptors.
 func (s *Supervisor) onDup(e *event) {
 	target, err := s.descriptor(e, int32(e.args[0]))
 	if err != nil || !strings.HasPrefix(target, "socket:") {
 		return
 	}
-	s.addEvent(e, evidence.SyscallEvent{Detail: fmt.Sprintf("socket onto descriptor %d", int32(e.args[1]))})
+	s.addEvent(e, evidence.SyscallEvent{
+		Detail: fmt.Sprintf("socket onto descriptor %d", int32(e.args[1])), Args: []uint64{uint64(uint32(e.args[0])), uint64(uint32(e.args[1]))},
+	})
 }
 
 // onPathEvent records a call whose first argument is a path.

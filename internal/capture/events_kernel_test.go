@@ -139,6 +139,9 @@ func TestEvents(t *testing.T) {
 			t.Errorf("want -, got +:\n%s", diff)
 		}
 		for _, e := range r.Processes[0].SyscallEvents {
+			if e.Syscall == "dup2" && (len(e.Args) != 2 || e.Args[0] < 3 || e.Args[1] != 0) {
+				t.Errorf("descriptors %v", e.Args)
+			}
 			if e.Syscall == "mmap" && e.Count != 2 {
 				t.Errorf("two mappings have count %d", e.Count)
 			}

@@ -600,7 +600,23 @@ func (s *Supervisor) makeEntry(e *event, dirfd int32, address, mode, device uint
 		errno = errnoOf(unix.Mknodat(p.directory.fd, p.name, uint32(mode&^mask), int(uint32(device))))
 	}
 	e.make(0, errno)
-	s.records++
+	s.addDir(e, dirKey{p.path, entryKind(mode), errno})
+}
+
+// dirKey is what makes two attempts that failed one record: an installer makes the
+// directory of each file anew.
+type dirKey struct {
+	path, kind string
+	errno      unix.Errno
+}
+
+func (s *Supervisor) addDir(e *event, key dirKey) {
 	ops := &e.p.record.FileOps
-	ops.Dirs = append(ops.Dirs, evidence.Dir{Path: p.path, Kind: entryKind(mode), Errno: errnoName(errno), Timestamp: e.at})
+	if i, seen := e.p.dirs[key]; seen && key.errno != 0 {
+		ops.Dirs[i].Count = max(ops.Dirs[i].Count, 1) + 1
+		return
+	}
+	s.records++
+	e.p.dirs[key] = len(ops.Dirs)
+	ops.Dirs = append(ops.Dirs, evidence.Dir{Path: key.path, Kind: key.kind, Errno: errnoName(key.errno), Timestamp: e.at})
 }

@@ -336,6 +336,22 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// Attempts that fail in the same way are one record with a count; successes and
+// other failures have their own.
+func TestRepeatedDirectories(t *testing.T) {
+	w := newWorld(t, true)
+	furnish(t, w)
+	r := w.probe(t, op("mkdir", "$D/new"), op("mkdir", "$D/new"), op("mkdir", "$D/new"), op("mkdir", "$D/absent/x"), op("mkdir", "$D/new"))
+	r.wholly(t)
+	var got []string
+	for _, d := range r.Processes[0].FileOps.Dirs {
+		got = append(got, fmt.Sprint(strings.TrimPrefix(d.Path, w.dir), " ", errnoText(d.Errno), " ", d.Count))
+	}
+	if diff := cmp.Diff([]string{"/new 0 0", "/new EEXIST 3", "/absent/x ENOENT 0"}, got); diff != "" {
+		t.Errorf("directories (-want +got):\n%s", diff)
+	}
+}
+
 // changes are the changes that a process made, each kind in order.
 func changes(p evidence.Process) []string {
 	var list []string

@@ -40,6 +40,7 @@ type process struct {
 
 	opened   map[string]*digest
 	opens    map[openKey]int
+	dirs     map[dirKey]int
 	links    map[string]int
 	events   map[eventKey]int
 	written  map[string]*digest
@@ -101,7 +102,7 @@ func (s *Supervisor) processOf(e *event) *process {
 func (s *Supervisor) newProcess(e *event, st status) *process {
 	p := &process{
 		id: st.id, inside: st.inside, root: -1, pages: -1,
-		opened: map[string]*digest{}, opens: map[openKey]int{}, links: map[string]int{},
+		opened: map[string]*digest{}, opens: map[openKey]int{}, dirs: map[dirKey]int{}, links: map[string]int{},
 		events: map[eventKey]int{}, written: map[string]*digest{}, unhashed: map[string]string{},
 	}
 	p.record = evidence.Process{ProcessID: st.inside, StartTime: e.at}

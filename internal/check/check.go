@@ -368,6 +368,7 @@ func (c *run) installStep(ctx context.Context) (*step.Recording, error) {
 	addEgress(command, sinkhole, c.gateway.Flows())
 	c.layers = recording.Layers
 	command.Coverage.Sandbox = c.world.sandboxFacts(command.Coverage.Sandbox, c.Network, c.gateway.Addr(), spec.Binds, c.layers)
+	command.Coverage.Sandbox.IndexHosts = c.indexHosts()
 	if sinkhole != nil && sinkhole.Relay != nil {
 		for _, h := range sinkhole.Relay.Hosts() {
 			command.Coverage.Sandbox.AllowedHosts = append(command.Coverage.Sandbox.AllowedHosts, h.String())
@@ -440,6 +441,19 @@ func (c *run) openGateway() (err error) {
 	}
 	c.gateway, err = egress.New(config)
 	return err
+}
+
+// indexHosts are the hosts of the indexes that the installer knows, asked in this run or
+// not: pip's own default, and those of the user.
+func (c *run) indexHosts() []string {
+	var hosts []string
+	for _, u := range append([]interpreter.URL{c.config.DefaultIndex, c.config.IndexURL}, c.config.ExtraIndexURLs...) {
+		if parsed, err := url.Parse(u.Reveal()); err == nil && parsed.Hostname() != "" {
+			hosts = append(hosts, strings.ToLower(parsed.Hostname()))
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }
 
 // egressConfig is the user's way to the outside, without places.
@@ -557,6 +571,7 @@ func (c *run) describe() error {
 		Downloads: c.gateway.Downloads(), Interpreter: c.python.Interpreter,
 	}
 	in.Interpreter.SitePackages = c.world.sites
+	c.sources(in)
 	for _, a := range c.inputs.all() {
 		in.Requirements = append(in.Requirements, evidence.RedactURL(a.Text))
 	}
@@ -572,6 +587,20 @@ func (c *run) describe() error {
 	}
 	c.install = in
 	return nil
+}
+
+// sources adds where the installer was told to look, and what it did not get there.
+func (c *run) sources(in *evidence.Installation) {
+	in.DefaultIndex, in.NoIndex = c.config.DefaultIndex.String(), c.config.NoIndex
+	in.FindLinks, in.TrustedHosts = c.gateway.FindLinks(), c.config.TrustedHosts
+	const most = 100 // an index can be made to refuse without end
+	for _, p := range c.gateway.Problems() {
+		if len(in.Problems) < most && (p.Kind != egress.NotFound || p.Filename != "") {
+			in.Problems = append(in.Problems, evidence.IndexProblem{
+				Kind: string(p.Kind), Index: p.Index, URL: p.URL, Project: p.Project, Filename: p.Filename, Message: p.Message,
+			})
+		}
+	}
 }
 
 // modules are the modules to import, from the requested distributions, and the

@@ -252,6 +252,7 @@ func (c *run) importStep(ctx context.Context, modules, without []string) (*StepE
 	command := &recording.Command
 	addEgress(command, sinkhole, nil)
 	command.Coverage.Sandbox = c.world.sandboxFacts(command.Coverage.Sandbox, c.importNetwork(), c.gateway.Addr(), spec.Binds, recording.Layers)
+	command.Coverage.Sandbox.IndexHosts = c.indexHosts()
 	after, err := c.imported(ctx, recording.Layers)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,10 @@ type Judgement struct {
 	Compress  bool
 	// Timeout bounds the evaluation of each module; 0 takes the default.
 	Timeout time.Duration
+	// Indicators of the user's own go into the built-in policy.
+	Indicators map[string]any
+	// Programs are the modules that were compiled for it; nil for none.
+	Programs *policy.Programs
 	// Version and PolicyURI go into the verification summaries.
 	Version   string
 	PolicyURI string
@@ -46,7 +50,7 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 		return nil, err
 	}
 	if j.Policy == nil {
-		if j.Policy, err = BuiltinPolicy(ctx, j.Key); err != nil {
+		if j.Policy, err = BuiltinPolicy(ctx, j.Key, j.Indicators, j.Programs); err != nil {
 			return nil, err
 		}
 		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
@@ -65,7 +69,7 @@ func Judge(ctx context.Context, o *Observation, j Judgement) (*policy.Result, er
 	); err != nil {
 		return nil, err
 	}
-	request := verify.Request{PolicyEnvelope: j.Policy, PolicyKeys: j.PolicyKeys, Now: time.Now().UTC(), EvalTimeout: j.Timeout}
+	request := verify.Request{PolicyEnvelope: j.Policy, PolicyKeys: j.PolicyKeys, Now: time.Now().UTC(), EvalTimeout: j.Timeout, Programs: j.Programs}
 	for _, s := range o.Steps {
 		document, err := sealStep(ctx, directory, s, j.Key)
 		if err != nil {
@@ -120,11 +124,13 @@ func WriteSummaries(ctx context.Context, summaries []verify.SummaryStatement, pa
 // BuiltinPolicyURI names the built-in policy in verification summaries.
 const BuiltinPolicyURI = "https://pip-witness.dev/policies/builtin/v1"
 
-// BuiltinPolicy is the built-in policy, compiled and signed with the run's own key.
-func BuiltinPolicy(ctx context.Context, key seal.Key) ([]byte, error) {
+// BuiltinPolicy is the built-in policy, compiled with the user's own indicators and
+// signed with the run's own key. What is compiled on the way is kept in programs,
+// where one is given.
+func BuiltinPolicy(ctx context.Context, key seal.Key, indicators map[string]any, programs *policy.Programs) ([]byte, error) {
 	now := time.Now().UTC()
 	compiled, err := policy.Compile(ctx, policy.Builtin(), policy.Options{
-		Functionaries: []attestation.PublicKey{key.Public()}, Expires: now.Add(builtinValidity), Modules: rules.FS, Now: now,
+		Functionaries: []attestation.PublicKey{key.Public()}, Expires: now.Add(builtinValidity), Modules: rules.FS, Now: now, Indicators: indicators, Programs: programs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compile the built-in policy: %w", err)

@@ -59,10 +59,10 @@ func (c *run) lookUp(ctx context.Context) error {
 		}
 		l.want(o.Index, evidence.IndexFile{Filename: o.Filename, Digests: o.Digests, Provenance: o.Download.Provenance})
 		for _, p := range c.gateway.Listings(d.Key) {
-			if p.Index != o.Index {
-				continue
-			}
 			c.install.Projects = append(c.install.Projects, p)
+			if p.Index != o.Index {
+				continue // who else offers the project
+			}
 			for _, f := range history.Earlier(p, d.Version, o.Filename) {
 				if o.Download.Provenance != "" { // else there is nothing to compare it with
 					l.want(o.Index, f)

@@ -19,6 +19,7 @@ import (
 // Limits and thresholds.
 const (
 	burstWindow  = 24 * time.Hour
+	burstHour    = time.Hour
 	dormantAfter = 2 * 365 * 24 * time.Hour
 	jumpMajor    = 10   // first numbers between two releases that are worth a word
 	highMajor    = 90   // the first number of a first release that is worth a word
@@ -59,6 +60,8 @@ type Facts struct {
 	// first; BurstReleases is how many there are, also beyond the first 50.
 	Burst         []string `json:"burst,omitempty"`
 	BurstReleases int      `json:"burstReleases"`
+	// BurstHour are those of the same series (the first two numbers) within an hour.
+	BurstHour []string `json:"burstHour,omitempty"`
 	// Anomalies are what does not fit the releases before this one.
 	Anomalies []Anomaly `json:"anomalies,omitempty"`
 	// NotOffered is what the index does not offer for this project.
@@ -127,6 +130,9 @@ func Of(p evidence.IndexProject, version string, at time.Time) Facts {
 			if r != this && r.time.Sub(this.time).Abs() < burstWindow {
 				if f.BurstReleases++; len(f.Burst) < maxBurst {
 					f.Burst = append(f.Burst, r.version.String())
+				}
+				if r.time.Sub(this.time).Abs() <= burstHour && series(r.version) == series(this.version) && len(f.BurstHour) < maxBurst {
+					f.BurstHour = append(f.BurstHour, r.version.String())
 				}
 			}
 		}
@@ -280,6 +286,14 @@ func anomalies(this *release, before []*release, all int) []Anomaly {
 		}
 	}
 	return out
+}
+
+// series is the first two numbers of a version: security releases of several
+// series on one day are ordinary.
+func series(v pypi.Version) string {
+	first, rest, _ := strings.Cut(v.Public(), ".")
+	second, _, _ := strings.Cut(rest, ".")
+	return first + "." + second
 }
 
 // major is the first number of a version's release part.

@@ -100,6 +100,20 @@ func TestOfCounts(t *testing.T) {
 	}
 }
 
+// TestBurstHour tells releases of one series within an hour from those of several
+// series on one day.
+func TestBurstHour(t *testing.T) {
+	p := project("p", "1.4.0", 0, "1.4.1", 5, "1.4.2", 5, "1.4.3", 5, "1.5.0", 5, "1.4.4", 6)
+	for i, clock := range []string{"10:00:00", "10:20:00", "10:59:00", "10:30:00"} {
+		p.Files[2+2*i].UploadTime, p.Files[3+2*i].UploadTime = "2024-01-06T"+clock+"Z", "2024-01-06T"+clock+"Z"
+	}
+	for version, want := range map[string]string{"1.4.1": "[1.4.2 1.4.3]", "1.4.3": "[1.4.1 1.4.2]", "1.5.0": "[]", "1.4.4": "[]"} {
+		if got := fmt.Sprint(Of(p, version, time.Now()).BurstHour); got != want {
+			t.Errorf("%s: %s, want %s", version, got, want)
+		}
+	}
+}
+
 func TestEarlier(t *testing.T) {
 	p := project("p", "1.0", 1, "1.1", 2, "1.2", 3, "1.3", 4, "2.0", 5, "1.4", 6)
 	p.Versions = []string{"1.3.1"} // without a file

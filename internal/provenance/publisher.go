@@ -17,6 +17,9 @@ type Identity struct {
 	// Repository is owner/name, Workflow the file of the workflow as the index names
 	// it; empty where the certificate states none.
 	Repository, Workflow string
+	// RepositoryID and OwnerID are the forge's own numbers of repository and owner,
+	// which stay when these are renamed; empty where the certificate states none.
+	RepositoryID, OwnerID string
 	// Ref and Commit are of the source, Run is the URL of the run.
 	Ref, Commit, Run string
 }
@@ -46,6 +49,7 @@ func identityOf(c *certificate.Summary) Identity {
 	id := Identity{
 		Issuer: cut(c.Issuer), Subject: cut(c.SubjectAlternativeName), Ref: cut(c.SourceRepositoryRef),
 		Commit: cut(c.SourceRepositoryDigest), Run: cut(c.RunInvocationURI),
+		RepositoryID: cut(c.SourceRepositoryIdentifier), OwnerID: cut(c.SourceRepositoryOwnerIdentifier),
 	}
 	if c.Issuer == googleIssuer {
 		id.Kind = kindGoogle

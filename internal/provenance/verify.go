@@ -26,6 +26,19 @@ const (
 	NotEvaluated Outcome = "not evaluated"
 )
 
+// Check is a clause of the verification.
+type Check string
+
+// Clauses, in the order in which they are checked.
+const (
+	CheckObject    Check = "object"    // the provenance object or the attestation can be read
+	CheckSignature Check = "signature" // certificate, transparency log and signature
+	CheckDigest    Check = "digest"    // the statement is about the digest of the file
+	CheckStatement Check = "statement" // it is of a known type
+	CheckName      Check = "name"      // it is about the name of the file
+	CheckPublisher Check = "publisher" // who signed is who the index names
+)
+
 // Distribution is the file that an attestation has to be about.
 type Distribution struct {
 	Filename string
@@ -37,6 +50,8 @@ type Result struct {
 	Outcome Outcome
 	// Reason says why the outcome is not Verified; empty when it is.
 	Reason string
+	// Failed is the clause that an invalid one fails; empty otherwise.
+	Failed Check
 	// Type is the predicate type; empty when the statement could not be verified.
 	Type string
 	// Identity is who signed; zero when the signature could not be verified.
@@ -53,7 +68,7 @@ type Result struct {
 func (r *Root) VerifyObject(raw []byte, d Distribution) []Result {
 	o, err := ParseObject(raw)
 	if err != nil {
-		return []Result{{Outcome: Invalid, Reason: cut(err.Error())}}
+		return []Result{{Outcome: Invalid, Failed: CheckObject, Reason: cut(err.Error())}}
 	}
 	var results []Result
 	for _, b := range o.Bundles {
@@ -79,10 +94,11 @@ func (r *Root) Verify(a Attestation, d Distribution, publisher *Publisher) (resu
 		// The parsers below are those of others, the bytes are hostile: whoever trips
 		// one must not take the evidence of the other files with it.
 		if p := recover(); p != nil {
-			result = Result{Outcome: Invalid, Reason: cut(fmt.Sprintf("the attestation broke its reader: %v", p)), Publisher: result.Publisher}
+			reason := cut(fmt.Sprintf("the attestation broke its reader: %v", p))
+			result = Result{Outcome: Invalid, Failed: CheckObject, Reason: reason, Publisher: result.Publisher}
 		}
 	}()
-	err := r.verify(a, d, publisher, &result)
+	failed, err := r.verify(a, d, publisher, &result)
 	var unknown *unknownPublisherError
 	switch {
 	case err == nil:
@@ -90,62 +106,72 @@ func (r *Root) Verify(a Attestation, d Distribution, publisher *Publisher) (resu
 	case errors.As(err, &unknown):
 		result.Outcome, result.Reason = NotEvaluated, cut(err.Error())
 	default:
-		result.Outcome, result.Reason = Invalid, cut(err.Error())
+		result.Outcome, result.Failed, result.Reason = Invalid, failed, cut(err.Error())
 	}
 	return result
 }
 
-func (r *Root) verify(a Attestation, d Distribution, publisher *Publisher, out *Result) error {
+// verify fills out and returns the clause that failed.
+func (r *Root) verify(a Attestation, d Distribution, publisher *Publisher, out *Result) (Check, error) {
 	digest, err := hex.DecodeString(d.SHA256)
 	if err != nil || len(digest) != 32 {
-		return fmt.Errorf("the SHA-256 %q of the file is none", cut(d.SHA256))
+		return CheckDigest, fmt.Errorf("the SHA-256 %q of the file is none", cut(d.SHA256))
 	}
 	b, err := a.bundle()
 	if err != nil {
-		return err
+		return CheckObject, err
 	}
 	// The identity is compared below, clause by clause: the index's names are not
 	// patterns of the certificate's.
 	signed, err := r.verifier.Verify(b, verify.NewPolicy(verify.WithArtifactDigest("sha256", digest), verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
-		return err
+		// What is signed as it should be, and is about other bytes, is another matter
+		// than a signature that is none.
+		if _, other := r.verifier.Verify(b, verify.NewPolicy(verify.WithoutArtifactUnsafe(), verify.WithoutIdentitiesUnsafe())); other == nil {
+			return CheckDigest, err
+		}
+		return CheckSignature, err
 	}
 	if signed.Signature == nil || signed.Signature.Certificate == nil || len(signed.VerifiedTimestamps) == 0 {
-		return errors.New("the verification left no certificate or no time")
+		return CheckSignature, errors.New("the verification left no certificate or no time")
 	}
 	out.Identity, out.Time = identityOf(signed.Signature.Certificate), signed.VerifiedTimestamps[0].Timestamp.UTC()
-	if out.Type, err = checkStatement(a.Envelope.Statement, d); err != nil {
-		return err
+	var failed Check
+	if out.Type, failed, err = checkStatement(a.Envelope.Statement, d); err != nil {
+		return failed, err
 	}
 	if publisher == nil {
-		return nil
+		return "", nil
 	}
-	return publisher.compare(out.Identity)
+	return CheckPublisher, publisher.compare(out.Identity)
 }
 
 // checkStatement compares the signed statement with the file.
-func checkStatement(raw []byte, d Distribution) (predicateType string, err error) {
+func checkStatement(raw []byte, d Distribution) (predicateType string, failed Check, err error) {
 	var s struct {
 		Type          string                `json:"_type"`
 		Subject       []attestation.Subject `json:"subject"`
 		PredicateType string                `json:"predicateType"`
 	}
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", fmt.Errorf("read statement: %w", err)
+		return "", CheckStatement, fmt.Errorf("read statement: %w", err)
 	}
 	if s.Type != attestation.StatementType {
-		return "", fmt.Errorf("statement type %q, want %q", cut(s.Type), attestation.StatementType)
+		return "", CheckStatement, fmt.Errorf("statement type %q, want %q", cut(s.Type), attestation.StatementType)
 	}
 	if s.PredicateType != TypePublish && s.PredicateType != TypeSLSA {
-		return "", fmt.Errorf("predicate type %q is neither a publish attestation nor a SLSA provenance", cut(s.PredicateType))
+		return "", CheckStatement, fmt.Errorf("predicate type %q is neither a publish attestation nor a SLSA provenance", cut(s.PredicateType))
 	}
 	if len(s.Subject) != 1 {
-		return s.PredicateType, fmt.Errorf("%d subjects, want 1", len(s.Subject))
+		return s.PredicateType, CheckStatement, fmt.Errorf("%d subjects, want 1", len(s.Subject))
 	}
 	if subject := s.Subject[0]; subject.Digest["sha256"] != d.SHA256 || !sameFile(subject.Name, d.Filename) {
-		return s.PredicateType, fmt.Errorf("the attestation is about %q with the SHA-256 %q", cut(subject.Name), cut(subject.Digest["sha256"]))
+		if failed = CheckName; subject.Digest["sha256"] != d.SHA256 {
+			failed = CheckDigest
+		}
+		return s.PredicateType, failed, fmt.Errorf("the attestation is about %q with the SHA-256 %q", cut(subject.Name), cut(subject.Digest["sha256"]))
 	}
-	return s.PredicateType, nil
+	return s.PredicateType, "", nil
 }
 
 // sameFile compares file names as PEP 740 asks for: by what they say, since

@@ -270,6 +270,7 @@ func TestSyntheticOutcomes(t *testing.T) {
 		root            *provenance.Root
 		want            provenance.Outcome
 		reason          string
+		failed          provenance.Check
 	}{
 		"verified":           {signer: signer, want: provenance.Verified},
 		"workflow by commit": {signer: byCommit, want: provenance.Verified},
@@ -280,19 +281,19 @@ func TestSyntheticOutcomes(t *testing.T) {
 			publisher: map[string]any{"kind": "GitLab", "repository": "example/group/sdk", "workflow_filepath": "ci/release.yml"},
 		},
 		"Google":                {signer: account, publisher: map[string]any{"kind": "Google", "email": "release@example.com"}, want: provenance.Verified},
-		"another account":       {signer: account, publisher: map[string]any{"kind": "Google", "email": "release@example.org"}, want: provenance.Invalid, reason: "email"},
-		"another file":          {name: "example_sdk-1.5-py3-none-any.whl", signer: signer, want: provenance.Invalid, reason: "is about"},
-		"another digest":        {sum: strings.Repeat("0", 64), signer: signer, want: provenance.Invalid, reason: "digest"},
-		"another platform":      {name: "example_sdk-1.4-py3-none-linux_x86_64.whl", signer: signer, want: provenance.Invalid, reason: "is about"},
-		"another type":          {kind: "https://example.com/type", signer: signer, want: provenance.Invalid, reason: "predicate type"},
-		"another publisher":     {signer: sigstoretest.GitHub("evil/sdk", "release.yml"), want: provenance.Invalid, reason: "repository"},
-		"another workflow":      {signer: sigstoretest.GitHub("example/sdk", "test.yml"), want: provenance.Invalid, reason: "workflow"},
-		"workflow of a fork":    {signer: moved, want: provenance.Invalid, reason: "workflow"},
-		"another issuer":        {signer: sigstoretest.Signer{Issuer: "https://issuer.example", Subject: signer.Subject, Repository: signer.Repository, Config: signer.Config, Ref: signer.Ref}, want: provenance.Invalid, reason: "kind"},
-		"expired root":          {signer: signer, root: root(sigstore, at.Add(-time.Minute)), want: provenance.Invalid},
+		"another account":       {signer: account, publisher: map[string]any{"kind": "Google", "email": "release@example.org"}, want: provenance.Invalid, reason: "email", failed: provenance.CheckPublisher},
+		"another file":          {name: "example_sdk-1.5-py3-none-any.whl", signer: signer, want: provenance.Invalid, reason: "is about", failed: provenance.CheckName},
+		"another digest":        {sum: strings.Repeat("0", 64), signer: signer, want: provenance.Invalid, reason: "digest", failed: provenance.CheckDigest},
+		"another platform":      {name: "example_sdk-1.4-py3-none-linux_x86_64.whl", signer: signer, want: provenance.Invalid, reason: "is about", failed: provenance.CheckName},
+		"another type":          {kind: "https://example.com/type", signer: signer, want: provenance.Invalid, reason: "predicate type", failed: provenance.CheckStatement},
+		"another publisher":     {signer: sigstoretest.GitHub("evil/sdk", "release.yml"), want: provenance.Invalid, reason: "repository", failed: provenance.CheckPublisher},
+		"another workflow":      {signer: sigstoretest.GitHub("example/sdk", "test.yml"), want: provenance.Invalid, reason: "workflow", failed: provenance.CheckPublisher},
+		"workflow of a fork":    {signer: moved, want: provenance.Invalid, reason: "workflow", failed: provenance.CheckPublisher},
+		"another issuer":        {signer: sigstoretest.Signer{Issuer: "https://issuer.example", Subject: signer.Subject, Repository: signer.Repository, Config: signer.Config, Ref: signer.Ref}, want: provenance.Invalid, reason: "kind", failed: provenance.CheckPublisher},
+		"expired root":          {signer: signer, root: root(sigstore, at.Add(-time.Minute)), want: provenance.Invalid, failed: provenance.CheckSignature},
 		"root that ended later": {signer: signer, root: root(sigstore, at.Add(time.Hour)), want: provenance.Verified},
-		"another root":          {signer: signer, root: root(elsewhere, time.Time{}), want: provenance.Invalid},
-		"public root":           {signer: signer, root: publicRoot(t), want: provenance.Invalid},
+		"another root":          {signer: signer, root: root(elsewhere, time.Time{}), want: provenance.Invalid, failed: provenance.CheckSignature},
+		"public root":           {signer: signer, root: publicRoot(t), want: provenance.Invalid, failed: provenance.CheckSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.name == "" {
@@ -312,7 +313,7 @@ func TestSyntheticOutcomes(t *testing.T) {
 			}
 			raw := object(t, sigstore, test.name, test.sum, test.kind, test.signer, test.publisher)
 			results := test.root.VerifyObject(raw, provenance.Distribution{Filename: wheel, SHA256: sum})
-			if len(results) != 1 || results[0].Outcome != test.want || !strings.Contains(results[0].Reason, test.reason) {
+			if len(results) != 1 || results[0].Outcome != test.want || results[0].Failed != test.failed || !strings.Contains(results[0].Reason, test.reason) {
 				t.Fatalf("%+v", results)
 			}
 			if r := results[0]; r.Outcome == provenance.Verified && (!r.Time.Equal(at) || r.Type != test.kind || r.Reason != "" || r.Identity.Kind != test.publisher["kind"]) {

@@ -23,8 +23,13 @@ const (
 	// DefectMetadata is a wheel whose file name, dist-info directory, METADATA and
 	// WHEEL do not agree, or that lacks one of them.
 	DefectMetadata = "metadata"
-	// DefectRecord is a RECORD that does not list the members, or others.
+	// DefectInfo is a wheel that has not exactly one dist-info directory.
+	DefectInfo = "info"
+	// DefectRecord is a RECORD that cannot be read, lists what is not there, twice, or
+	// with another size.
 	DefectRecord = "record"
+	// DefectUnrecorded is a member that RECORD does not list, or without a digest.
+	DefectUnrecorded = "unrecorded"
 	// DefectTags is a WHEEL file that tells of another compatibility than the name.
 	DefectTags = "tags"
 	// DefectData is a member of the data directory that no scheme installs.
@@ -128,9 +133,14 @@ func (w *wheelReader) duplicates() {
 		w.members[clean] = m
 		key := strings.ToLower(norm.NFC.String(clean))
 		if other, ok := folded[key]; ok {
-			w.zip.defect(DefectDuplicate, m.Name, "the same file as %q where case or normalisation is not kept", cutName(other))
+			w.zip.defect(DefectFolded, m.Name, "the same file as %q where case or normalisation is not kept", cutName(other))
 		}
 		folded[key] = m.Name
+	}
+	for name := range w.members {
+		for dir := path.Dir(name); dir != "." && dir != "/" && !directories[dir]; dir = path.Dir(dir) {
+			directories[dir] = true // a directory that no member names
+		}
 	}
 	for _, m := range w.zip.Members {
 		if clean := path.Clean(m.Name); !m.Dir() && directories[clean] {
@@ -151,13 +161,19 @@ func (w *wheelReader) info() {
 		}
 	}
 	slices.Sort(found)
+	own := func(info string) bool {
+		name, version, _ := strings.Cut(strings.TrimSuffix(info, ".dist-info"), "-")
+		return Normalize(name) == w.name.Name && sameVersion(version, w.name.Version.String())
+	}
 	if len(found) != 1 {
-		w.zip.defect(DefectMetadata, "", "%d .dist-info directories, want 1", len(found))
+		w.zip.defect(DefectInfo, "", "%d .dist-info directories, want 1", len(found))
+		if at := slices.IndexFunc(found, own); at >= 0 {
+			w.out.Info = found[at]
+		}
 		return
 	}
 	w.out.Info = found[0]
-	name, version, _ := strings.Cut(strings.TrimSuffix(found[0], ".dist-info"), "-")
-	if Normalize(name) != w.name.Name || !sameVersion(version, w.name.Version.String()) {
+	if !own(found[0]) {
 		w.zip.defect(DefectMetadata, found[0], "the directory is not that of %s %s", w.name.Name, w.name.Version)
 	}
 }
@@ -262,13 +278,13 @@ func (w *wheelReader) record() {
 		case e.Size >= 0 && uint64(e.Size) != m.Uncompressed:
 			w.zip.defect(DefectRecord, m.Name, "%d bytes, RECORD says %d", m.Uncompressed, e.Size)
 		case e.Digest == "" && !unhashedMember(clean, w.out.Info):
-			w.zip.defect(DefectRecord, m.Name, "RECORD gives no digest of it")
+			w.zip.defect(DefectUnrecorded, m.Name, "RECORD gives no digest of it")
 		}
 	}
 	for i := range w.zip.Members {
 		m := &w.zip.Members[i]
 		if clean := path.Clean(m.Name); !m.Dir() && !listed[clean] && !unhashedMember(clean, w.out.Info) {
-			w.zip.defect(DefectRecord, m.Name, "RECORD does not list it")
+			w.zip.defect(DefectUnrecorded, m.Name, "RECORD does not list it")
 		}
 	}
 }

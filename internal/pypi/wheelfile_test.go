@@ -110,12 +110,13 @@ func TestInspectWheelMembers(t *testing.T) {
 		"control":           {demoWheel(rawMember{name: "demo/a\x00.py"}), "a control character"},
 		"empty part":        {demoWheel(rawMember{name: "demo//a.py"}), "a part of its path is empty"},
 		"duplicate":         {demoWheel(rawMember{name: "demo/__init__.py", content: "evil"}), "duplicate demo/__init__.py: it occurs more than once"},
-		"case":              {demoWheel(rawMember{name: "Demo/__init__.py"}), "duplicate Demo/__init__.py: the same file as \"demo/__init__.py\""},
+		"case":              {demoWheel(rawMember{name: "Demo/__init__.py"}), "folded Demo/__init__.py: the same file as \"demo/__init__.py\""},
 		"normalised":        {demoWheel(rawMember{name: "demo/\u00e9.py"}, rawMember{name: "demo/e\u0301.py"}), "where case or normalisation is not kept"},
 		"file and dir":      {append(demoWheel(), rawMember{name: "demo/__init__.py/"}), "it is a file and a directory"},
+		"file and implied":  {demoWheel(rawMember{name: "demo/__init__.py/x.py"}), "duplicate demo/__init__.py: it is a file and a directory"},
 		"symlink":           {demoWheel(rawMember{name: "demo/link", content: "/etc/passwd", mode: fs.ModeSymlink}), "type demo/link: it is a symbolic link"},
 		"bomb":              {demoWheel(rawMember{name: "demo/zeros", content: strings.Repeat("\x00", bombSize+1)}), "size demo/zeros: "},
-		"not listed":        {append(demoWheel(), rawMember{name: "demo/extra.py"}), "record demo/extra.py: RECORD does not list it"},
+		"not listed":        {append(demoWheel(), rawMember{name: "demo/extra.py"}), "unrecorded demo/extra.py: RECORD does not list it"},
 		"listed, not there": {swap(demoWheel(), testInfo+"RECORD", "gone.py,,\n"), "it lists \"gone.py\", which is not in the archive"},
 		"listed outside":    {swap(demoWheel(), testInfo+"RECORD", "../../x,,\n/etc/x,,\n"), "it lists \"/etc/x\": its path is absolute"},
 		"size":              {swap(demoWheel(), testInfo+"RECORD", "demo/__init__.py,,1\n"), "record demo/__init__.py: 12 bytes, RECORD says 1"},
@@ -186,6 +187,11 @@ func TestInspectWheelBytes(t *testing.T) {
 			binary.LittleEndian.PutUint16(b[end+20:], 3)
 			return append(b, "abc"...)
 		}, "a comment of 3 bytes"},
+		"trailing": {func(b []byte) []byte { return append(b, "trailing"...) }, "8 bytes follow the end record, which tells of a comment of 0"},
+		"long comment": {func(b []byte) []byte {
+			binary.LittleEndian.PutUint16(b[end+20:], 30)
+			return append(b, "abc"...)
+		}, "3 bytes follow the end record, which tells of a comment of 30"},
 		"second end": {func(b []byte) []byte {
 			binary.LittleEndian.PutUint16(b[end+20:], 10)
 			return append(b, "PK\x05\x06abcdef"...)

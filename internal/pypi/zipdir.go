@@ -53,9 +53,11 @@ const (
 	DefectArchive = "archive"
 	// DefectLocalHeader is a local header that differs from the central directory.
 	DefectLocalHeader = "local-header"
-	// DefectDuplicate is a path that occurs twice, also on file systems that fold
-	// case or normalise Unicode.
+	// DefectDuplicate is a path that occurs twice, or as a file and a directory.
 	DefectDuplicate = "duplicate"
+	// DefectFolded are paths that are one where a file system folds case or normalises
+	// Unicode.
+	DefectFolded = "folded"
 	// DefectName is a path that leaves the archive's root or cannot be a file name.
 	DefectName = "name"
 	// DefectType is a member that is neither file nor directory.
@@ -125,7 +127,8 @@ type zipEnd struct {
 }
 
 // end finds the end record: the last one whose comment reaches the end of the
-// file. The directory lies right before it (or before the records of ZIP64).
+// file, else the last one, since readers take that too and call the bytes behind
+// it a comment. The directory lies right before it (or before the records of ZIP64).
 func (z *ZipDir) end(size int64) (zipEnd, error) {
 	tail := make([]byte, min(size, maxZipTail))
 	if _, err := z.r.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
@@ -139,7 +142,11 @@ func (z *ZipDir) end(size int64) (zipEnd, error) {
 		}
 	}
 	if at < 0 {
-		return zipEnd{}, errors.New("no end of the central directory")
+		if at = bytes.LastIndex(tail, []byte("PK\x05\x06")); at < 0 || len(tail)-at < 22 {
+			return zipEnd{}, errors.New("no end of the central directory")
+		}
+		stated := int(binary.LittleEndian.Uint16(tail[at+20:]))
+		z.defect(DefectArchive, "", "%d bytes follow the end record, which tells of a comment of %d", len(tail)-at-22, stated)
 	}
 	record := tail[at:]
 	if comment := record[22:]; bytes.Contains(comment, []byte("PK\x05\x06")) {

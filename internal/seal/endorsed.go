@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"pip-witness/attestation"
 )
@@ -19,17 +20,49 @@ type Endorsed struct {
 	Intermediates [][]byte
 	// Stamp returns an RFC 3161 token over a signature; nil asks nobody.
 	Stamp func(ctx context.Context, signature []byte) ([]byte, error)
+	// KeepUnstamped keeps a signature whose time Stamp did not vouch for, and asks no
+	// more then; Unstamped says why. Otherwise that is an error of Endorse.
+	KeepUnstamped bool
+
+	mu        sync.Mutex
+	unstamped error
+}
+
+// Unstamped is why signatures have no signed time that should have one, nil when
+// all have.
+func (e *Endorsed) Unstamped() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unstamped
+}
+
+// asks says that signatures are to get a signed time.
+func (e *Endorsed) asks() bool { return e.Stamp != nil && e.Unstamped() == nil }
+
+// keep notes that signatures are without a signed time from here on, if that is
+// allowed.
+func (e *Endorsed) keep(err error) error {
+	if !e.KeepUnstamped {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unstamped = err
+	return nil
 }
 
 // Endorse adds the certificates and the signed time.
 func (e *Endorsed) Endorse(ctx context.Context, s *attestation.Signature) error {
 	s.Certificate, s.Intermediates = e.Certificate, e.Intermediates
-	if e.Stamp == nil {
+	if !e.asks() {
 		return nil
 	}
 	token, err := e.Stamp(ctx, s.Sig)
-	if err != nil {
-		return err
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err // nobody waits for it any more
+	case err != nil:
+		return e.keep(err)
 	}
 	s.Timestamps = append(s.Timestamps, attestation.Timestamp{Type: attestation.TimestampRFC3161, Data: token})
 	return nil

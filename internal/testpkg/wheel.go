@@ -21,7 +21,8 @@ type Wheel struct {
 	// Name is the project name as its METADATA spells it; Version is used as it
 	// is, without normalisation.
 	Name, Version string
-	// Files maps archive paths relative to site-packages to their content.
+	// Files maps archive paths relative to site-packages to their content. One of
+	// the .dist-info directory takes the place of what would be generated.
 	Files map[string]string
 	// Data maps "<scheme>/<path>" (scripts, data, headers, purelib, platlib) to
 	// content; the entries land below <name>-<version>.data.
@@ -58,21 +59,28 @@ func (w Wheel) Bytes() ([]byte, error) {
 		files[w.stem()+".data/"+name] = content
 	}
 	info := cmp.Or(w.DistInfo, w.stem()) + ".dist-info/"
-	files[info+"METADATA"] = w.metadata()
-	files[info+"WHEEL"] = "Wheel-Version: 1.0\nGenerator: testpkg\nRoot-Is-Purelib: true\nTag: " +
-		cmp.Or(w.Tag, "py3-none-any") + "\n"
+	generate := func(name, content string) {
+		if _, given := files[info+name]; !given {
+			files[info+name] = content
+		}
+	}
+	generate("METADATA", w.metadata())
+	generate("WHEEL", "Wheel-Version: 1.0\nGenerator: testpkg\nRoot-Is-Purelib: true\nTag: "+
+		cmp.Or(w.Tag, "py3-none-any")+"\n")
 	if len(w.Scripts) > 0 {
-		files[info+"entry_points.txt"] = w.entryPoints()
+		generate("entry_points.txt", w.entryPoints())
 	}
-	record, err := recordOf(files, info+"RECORD")
-	if err != nil {
-		return nil, fmt.Errorf("write RECORD of %q: %w", w.Filename(), err)
-	}
-	if w.Record != nil {
-		record = w.Record(record)
-	}
-	if record != "" {
-		files[info+"RECORD"] = record
+	if _, given := files[info+"RECORD"]; !given {
+		record, err := recordOf(files, info+"RECORD")
+		if err != nil {
+			return nil, fmt.Errorf("write RECORD of %q: %w", w.Filename(), err)
+		}
+		if w.Record != nil {
+			record = w.Record(record)
+		}
+		if record != "" {
+			files[info+"RECORD"] = record
+		}
 	}
 	content, err := zipOf(files)
 	if err != nil {
@@ -80,6 +88,10 @@ func (w Wheel) Bytes() ([]byte, error) {
 	}
 	return content, nil
 }
+
+// Stem is "<name>-<version>" as the names of the file and of its .dist-info
+// directory begin.
+func (w Wheel) Stem() string { return w.stem() }
 
 // stem is "<name>-<version>" with the name escaped as the wheel and sdist file
 // name specifications ask for: PEP 503 form with underscores.

@@ -113,6 +113,9 @@ func New(names []string) *Names {
 // Len is how many names there are.
 func (n *Names) Len() int { return len(n.list) }
 
+// Known tells whether a normalised name is one of them.
+func (n *Names) Known(name string) bool { return n.known[name] }
+
 // Close returns the popular names that a normalised name is like, each once, the
 // likest way first. A popular name is like no other.
 func (n *Names) Close(name string) []Match {

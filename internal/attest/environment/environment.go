@@ -60,21 +60,6 @@ type Capture struct {
 	Complete bool `json:"complete"`
 }
 
-// CI is a runner of a continuous integration service, by its own account:
-// anything that sets the variables can claim to be one.
-type CI struct {
-	// Provider is "github-actions", "gitlab-ci" or "jenkins".
-	Provider string `json:"provider"`
-	// Repository, Commit, Ref, Workflow and Run are what the provider's variables
-	// say, empty where they say nothing: a project's path, a commit id, a branch
-	// or tag, the workflow or job, and the number of the run.
-	Repository string `json:"repository,omitempty"`
-	Commit     string `json:"commit,omitempty"`
-	Ref        string `json:"ref,omitempty"`
-	Workflow   string `json:"workflow,omitempty"`
-	Run        string `json:"run,omitempty"`
-}
-
 // Attestor returns the catalogue entry. Its predicate is a *[Predicate]; an
 // error means that the kernel does not say its release.
 func Attestor() attest.Attestor {
@@ -125,28 +110,4 @@ func variables(environ []string) map[string]string {
 		}
 	}
 	return out
-}
-
-// detectCI recognises a runner by the variables that its documentation names.
-// Everything is taken from redacted values.
-func detectCI(environ []string) *CI {
-	v := variables(environ)
-	switch {
-	case v["GITHUB_ACTIONS"] == "true":
-		return &CI{
-			Provider: "github-actions", Repository: v["GITHUB_REPOSITORY"], Commit: v["GITHUB_SHA"], Ref: v["GITHUB_REF"],
-			Workflow: v["GITHUB_WORKFLOW"], Run: v["GITHUB_RUN_ID"],
-		}
-	case v["GITLAB_CI"] == "true":
-		return &CI{
-			Provider: "gitlab-ci", Repository: v["CI_PROJECT_PATH"], Commit: v["CI_COMMIT_SHA"], Ref: v["CI_COMMIT_REF_NAME"],
-			Workflow: v["CI_JOB_NAME"], Run: v["CI_PIPELINE_ID"],
-		}
-	case v["JENKINS_URL"] != "" && v["BUILD_NUMBER"] != "":
-		return &CI{
-			Provider: "jenkins", Commit: v["GIT_COMMIT"], Ref: v["GIT_BRANCH"], Workflow: v["JOB_NAME"], Run: v["BUILD_NUMBER"],
-		}
-	default:
-		return nil
-	}
 }

@@ -50,23 +50,3 @@ func TestRun(t *testing.T) {
 		t.Errorf("CI (-want +got):\n%s", d)
 	}
 }
-
-func TestDetectCI(t *testing.T) {
-	tests := []struct {
-		name    string
-		environ []string
-		want    *CI
-	}{
-		{"none", []string{"CI=true"}, nil},
-		{"GitLab", []string{"GITLAB_CI=true", "CI_PROJECT_PATH=g/p", "CI_COMMIT_REF_NAME=main"}, &CI{Provider: "gitlab-ci", Repository: "g/p", Ref: "main"}},
-		{"Jenkins", []string{"JENKINS_URL=https://ci.example", "BUILD_NUMBER=7", "JOB_NAME=j"}, &CI{Provider: "jenkins", Workflow: "j", Run: "7"}},
-		{"not quite Jenkins", []string{"BUILD_NUMBER=7"}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if d := cmp.Diff(tt.want, detectCI(tt.environ)); d != "" {
-				t.Errorf("difference (-want +got):\n%s", d)
-			}
-		})
-	}
-}

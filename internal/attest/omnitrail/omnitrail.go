@@ -30,6 +30,8 @@ type Predicate struct {
 	// %XX, sorted. Absent when there are none.
 	Encoded  []string `json:"encoded,omitempty"`
 	Envelope Envelope `json:"Envelope"`
+	// Diff is what the command changed; absent when no trail was taken after it.
+	Diff *Diff `json:"diff,omitempty"`
 }
 
 // Envelope is the trail proper, in omnitrail's form.
@@ -94,7 +96,14 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	if in.Before == nil {
 		return nil, attest.ErrNoTree
 	}
-	return New(ctx, in.Before)
+	out, err := New(ctx, in.Before)
+	if err != nil {
+		return nil, err
+	}
+	if in.After != nil {
+		out.Diff = NewDiff(in.Before, in.After)
+	}
+	return out, nil
 }
 
 // New builds the predicate of a tree that was taken before a command.

@@ -31,6 +31,9 @@ type NativeLibrary struct {
 	Size    int64  `json:"size"`              // bytes
 	Kind    string `json:"kind,omitempty"`    // shared, executable, relocatable, core
 	Machine string `json:"machine,omitempty"` // x86_64, aarch64, …
+	// Program is true for what can be started: an executable, also one that is linked
+	// as a shared object. It is false for a library that can be started as well.
+	Program bool `json:"program,omitempty"`
 	// SOName, Needed and RunPath are from the dynamic section; RunPath holds
 	// DT_RPATH too.
 	SOName  string   `json:"soname,omitempty"`
@@ -72,7 +75,9 @@ func readELF(r io.ReaderAt, size int64) NativeLibrary {
 		}
 		e.segments(r)
 		e.sections(r)
-		err := errors.Join(e.dynamic(), e.symbols())
+		err := e.dynamic()
+		out.Program = err == nil && startable(f, out.SOName)
+		err = errors.Join(err, e.symbols())
 		e.packed(r)
 		return err
 	})
@@ -97,6 +102,22 @@ func (e *elfReader) find(kind, format string, args ...any) {
 	if len(e.out.Findings) <= 4*maxELFList { // cut, with a word, at the end
 		e.out.Findings = append(e.out.Findings, NativeFinding{kind, clip(fmt.Sprintf(format, args...))})
 	}
+}
+
+// startable tells programs from libraries: position-independent ones are both of the
+// same type, and differ by an interpreter or by the flag that linkers give them.
+func startable(f *elf.File, soname string) bool {
+	if f.Type == elf.ET_EXEC {
+		return true
+	}
+	if f.Type != elf.ET_DYN || soname != "" {
+		return false
+	}
+	if slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		return true
+	}
+	flags, err := f.DynValue(elf.DT_FLAGS_1)
+	return err == nil && slices.ContainsFunc(flags, func(v uint64) bool { return v&uint64(elf.DF_1_PIE) != 0 })
 }
 
 func elfKind(t elf.Type) string {

@@ -17,6 +17,11 @@ import (
 // library compiles C code into a shared library and returns its bytes.
 func library(t *testing.T, source string, flags ...string) []byte {
 	t.Helper()
+	return compiled(t, source, append([]string{"-shared", "-fPIC"}, flags...)...)
+}
+
+func compiled(t *testing.T, source string, flags ...string) []byte {
+	t.Helper()
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "a.c"), filepath.Join(dir, "a.so")
 	if err := os.WriteFile(in, []byte(source), 0o600); err != nil {
@@ -25,7 +30,7 @@ func library(t *testing.T, source string, flags ...string) []byte {
 	if _, err := exec.LookPath("cc"); err != nil {
 		t.Skipf("needs a C compiler: %v", err)
 	}
-	cmd := exec.CommandContext(t.Context(), "cc", append([]string{"-shared", "-fPIC", "-o", out, in}, flags...)...)
+	cmd := exec.CommandContext(t.Context(), "cc", append([]string{"-o", out, in}, flags...)...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Skipf("needs a C compiler that takes %q: %v: %s", flags, err, text)
 	}
@@ -123,6 +128,25 @@ func tinyELF(sections ...elf.Section64) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// TestStartable tells programs, also position-independent ones, from libraries.
+func TestStartable(t *testing.T) {
+	program := "int main(void) { return 0; }\n"
+	for name, test := range map[string]struct {
+		data []byte
+		want bool
+	}{
+		"library":          {library(t, "int f(void) { return 1; }"), false},
+		"named library":    {library(t, program, "-Wl,-soname,libx.so"), false},
+		"pie":              {compiled(t, program, "-pie", "-fPIE"), true},
+		"static":           {compiled(t, program, "-static", "-nostdlib", "-Wl,-e,main"), true},
+		"position at last": {compiled(t, program, "-no-pie"), true},
+	} {
+		if got := readELF(bytes.NewReader(test.data), int64(len(test.data))); got.Program != test.want {
+			t.Errorf("%s: program %v, kind %q, %s", name, got.Program, got.Kind, got.Error)
+		}
+	}
 }
 
 // TestHostileELF reads headers that ask for too much.

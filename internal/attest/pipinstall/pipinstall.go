@@ -43,7 +43,9 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 		return nil, err
 	}
 	c.packages()
-	c.similarNames()
+	if err := c.whereFrom(ctx); err != nil {
+		return nil, err
+	}
 	c.recordChecks()
 	c.shadows()
 	if err := c.wheels(ctx); err != nil {
@@ -52,6 +54,7 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	if err := c.sources(ctx); err != nil {
 		return nil, err
 	}
+	c.similarNames()
 	if err := c.installedFiles(ctx); err != nil {
 		return nil, err
 	}
@@ -175,7 +178,8 @@ func describe(d pypi.Distribution, o pypi.Origin) Package {
 		Name: d.Name, Version: d.Version, InstallType: installType(o), Location: d.Location,
 		HomePage: homePage(m), Author: firstOf(m.Author, m.AuthorEmail), License: license(m),
 		Installer: d.Installer, Requested: o.Requested, Files: []File{}, VCS: o.VCS, Commit: o.Commit, RequestedRevision: o.Revision,
-		Summary: m.Summary, Maintainer: firstOf(m.Maintainer, m.MaintainerEmail), RequiresPython: m.RequiresPython,
+		Summary: m.Summary, AuthorEmail: firstOf(m.AuthorEmail), Maintainer: firstOf(m.Maintainer, m.MaintainerEmail),
+		MaintainerEmail: firstOf(m.MaintainerEmail), RequiresPython: m.RequiresPython,
 		RequiresDist: m.RequiresDist, Classifiers: m.Classifiers, ImportNames: list(pypi.ImportNames(d)),
 		RecordedFiles: len(d.Record),
 	}
@@ -197,13 +201,17 @@ func describe(d pypi.Distribution, o pypi.Origin) Package {
 		p.DirectURL = o.URL
 	}
 	if o.Filename != "" && o.Kind != pypi.OriginDirectory {
-		f := File{Filename: o.Filename, SHA256: o.Digests["sha256"], URL: o.URL, Index: o.Index, Size: o.Size, Witnessed: o.Witnessed}
-		if o.Download != nil {
-			f.UploadTime, f.Yanked, f.ProjectStatus = o.Download.UploadTime, o.Download.Yanked, o.Download.Status
-		}
-		p.Files = append(p.Files, f)
+		p.Files = append(p.Files, fileOf(o))
 	}
 	return p
+}
+
+func fileOf(o pypi.Origin) File {
+	f := File{Filename: o.Filename, SHA256: o.Digests["sha256"], URL: o.URL, Index: o.Index, Size: o.Size, Witnessed: o.Witnessed}
+	if o.Download != nil {
+		f.UploadTime, f.Yanked, f.ProjectStatus = o.Download.UploadTime, o.Download.Yanked, o.Download.Status
+	}
+	return f
 }
 
 func installType(o pypi.Origin) string {

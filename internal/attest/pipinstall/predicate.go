@@ -42,6 +42,13 @@ type Predicate struct {
 	PopularNames PopularNames  `json:"popularNames"`
 	// Sites are the site directories that were read, absolute inside the sandbox.
 	Sites []string `json:"sites"`
+	// Sources is where the installer was told to look for distributions; nil when no
+	// installation was recorded.
+	Sources *Sources `json:"sources,omitempty"`
+	// NotInstalled are distribution files that were given or downloaded and that no
+	// installed distribution came from: what a build needed, and what the installer
+	// refused or did not get to. In the order in which they came.
+	NotInstalled []Candidate `json:"notInstalled,omitempty"`
 	// MissingRequirements are requirements in force whose project is not
 	// installed, as "project: requirement", sorted.
 	MissingRequirements []string `json:"missingRequirements,omitempty"`
@@ -100,14 +107,16 @@ type Package struct {
 	VCS               string `json:"vcs,omitempty"`
 	Commit            string `json:"commit,omitempty"`
 	RequestedRevision string `json:"requestedRevision,omitempty"`
-	// Summary, Maintainer, RequiresPython, RequiresDist, ProjectURLs and
+	// Summary, AuthorEmail, Maintainer, MaintainerEmail, RequiresPython, RequiresDist, ProjectURLs and
 	// Classifiers are as in the metadata.
-	Summary        string            `json:"summary,omitempty"`
-	Maintainer     string            `json:"maintainer,omitempty"`
-	RequiresPython string            `json:"requiresPython,omitempty"`
-	RequiresDist   []string          `json:"requiresDist,omitempty"`
-	ProjectURLs    map[string]string `json:"projectUrls,omitempty"`
-	Classifiers    []string          `json:"classifiers,omitempty"`
+	Summary         string            `json:"summary,omitempty"`
+	AuthorEmail     string            `json:"authorEmail,omitempty"`
+	Maintainer      string            `json:"maintainer,omitempty"`
+	MaintainerEmail string            `json:"maintainerEmail,omitempty"`
+	RequiresPython  string            `json:"requiresPython,omitempty"`
+	RequiresDist    []string          `json:"requiresDist,omitempty"`
+	ProjectURLs     map[string]string `json:"projectUrls,omitempty"`
+	Classifiers     []string          `json:"classifiers,omitempty"`
 	// ImportNames are the modules it offers for import, main ones first.
 	ImportNames []string `json:"importNames"`
 	// EntryPoints are the console and GUI scripts, as "name = module:object".
@@ -129,6 +138,9 @@ type Package struct {
 	SourceComparison *SourceComparison `json:"sourceComparison,omitempty"`
 	// Shadows are names of it that stand for something else: see Shadow.
 	Shadows []Shadow `json:"shadows,omitempty"`
+	// OfferedBy are the indexes whose pages list files of the project, in order, as in
+	// Sources; empty when no index was asked for it.
+	OfferedBy []Offer `json:"offeredBy,omitempty"`
 }
 
 // Requirement is one requirement of a distribution.
@@ -324,7 +336,11 @@ type Pyproject struct {
 	// "backend: name or file".
 	CmdClass []string `json:"cmdClass,omitempty"`
 	Hooks    []string `json:"hooks,omitempty"`
-	Error    string   `json:"error,omitempty"`
+	// UnknownRequires are the normalised names in BuildRequires that are not on the
+	// list of widely known projects, Similar those of them that are like one on it.
+	UnknownRequires []string      `json:"unknownRequires,omitempty"`
+	Similar         []SimilarName `json:"similar,omitempty"`
+	Error           string        `json:"error,omitempty"`
 }
 
 // PEP740 is what is known of the publish attestations of one distribution file.
@@ -372,6 +388,9 @@ type Attestation struct {
 	Run        string `json:"run,omitempty"`
 	// LoggedAt is when the transparency log entered it, RFC 3339.
 	LoggedAt string `json:"loggedAt,omitempty"`
+	// Failed is the clause that an invalid one fails: object, signature, digest (it is
+	// about other bytes), statement, name (about another file), publisher.
+	Failed string `json:"failed,omitempty"`
 }
 
 // Earlier compares a file with those of earlier releases.
@@ -383,9 +402,11 @@ type Earlier struct {
 	// earlier releases has.
 	AttestationMissing bool `json:"attestationMissing"`
 	// PublisherChanged is true when the nearest earlier release with a verified
-	// attestation was signed by another issuer, repository or account; Changes says
-	// what differs, also in the workflow.
+	// attestation was signed by another issuer, repository or account; OwnerChanged when
+	// that is not one of the same owner. A repository that was renamed or moved is the
+	// same one. Changes says what differs, also in the names and in the workflow.
 	PublisherChanged bool     `json:"publisherChanged"`
+	OwnerChanged     bool     `json:"ownerChanged,omitempty"`
 	Changes          []string `json:"changes,omitempty"`
 }
 
@@ -401,6 +422,8 @@ type EarlierRelease struct {
 	PublisherKind string `json:"publisherKind,omitempty"`
 	Repository    string `json:"repository,omitempty"`
 	Workflow      string `json:"workflow,omitempty"`
+	// Size is in bytes, as the index says; 0 when it does not.
+	Size int64 `json:"size,omitempty"`
 }
 
 // SimilarName is a package and the widely known projects that its name is like.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"time"
 
 	"pip-witness/evidence"
@@ -120,7 +121,7 @@ func judged(results []provenance.Result) judgement {
 		a := Attestation{
 			Status: string(r.Outcome), Reason: r.Reason, PredicateType: r.Type, Publisher: r.Publisher.String(),
 			Issuer: r.Identity.Issuer, Identity: r.Identity.Subject, Repository: r.Identity.Repository, Workflow: r.Identity.Workflow,
-			Ref: r.Identity.Ref, Commit: r.Identity.Commit, Run: r.Identity.Run,
+			Ref: r.Identity.Ref, Commit: r.Identity.Commit, Run: r.Identity.Run, Failed: string(r.Failed),
 		}
 		if !r.Time.IsZero() {
 			a.LoggedAt = r.Time.Format(time.RFC3339)
@@ -141,7 +142,7 @@ func (c *collector) compareEarlier(d pypi.Distribution, o pypi.Origin, own *judg
 	compared := false
 	for _, f := range history.Earlier(*listing, d.Version, o.Filename) {
 		_, version, _, _ := pypi.FileIdentity(f.Filename)
-		r := EarlierRelease{Version: version.String(), Filename: f.Filename, UploadTime: f.UploadTime, Status: string(provenance.NotOffered)}
+		r := EarlierRelease{Version: version.String(), Filename: f.Filename, UploadTime: f.UploadTime, Status: string(provenance.NotOffered), Size: max(0, f.Size)}
 		switch {
 		case f.Provenance == "":
 		case own == nil:
@@ -156,7 +157,7 @@ func (c *collector) compareEarlier(d pypi.Distribution, o pypi.Origin, own *judg
 			r.PublisherKind, r.Repository, r.Workflow = id.Kind, id.Repository, id.Workflow
 			if own.outcome == provenance.Verified && !compared {
 				compared = true
-				e.PublisherChanged, e.Changes = changes(id, own.signed.Identity)
+				e.PublisherChanged, e.OwnerChanged, e.Changes = changes(id, own.signed.Identity)
 			}
 		}
 		e.Releases = append(e.Releases, r)
@@ -165,18 +166,22 @@ func (c *collector) compareEarlier(d pypi.Distribution, o pypi.Origin, own *judg
 }
 
 // changes tells what differs between who signed an earlier release and this one.
-// A workflow is often renamed: that alone is no other publisher. The subject of a
+// A workflow is often renamed: that alone is no other publisher, nor is another
+// name of the same repository, which its number tells. The subject of a
 // forge's certificate has the ref in it, so it is compared for accounts only.
-func changes(before, now provenance.Identity) (publisher bool, what []string) {
+func changes(before, now provenance.Identity) (publisher, owner bool, what []string) {
 	differ := func(name, a, b string) bool {
 		if a != b {
 			what = append(what, fmt.Sprintf("%s: %q, before %q", name, b, a))
 		}
 		return a != b
 	}
+	same := func(a, b string) bool { return a != "" && a == b }
 	issuer := differ("issuer", before.Issuer, now.Issuer)
-	repository := differ("repository", before.Repository, now.Repository)
+	repository := differ("repository", before.Repository, now.Repository) && (issuer || !same(before.RepositoryID, now.RepositoryID))
 	account := before.Repository == "" && now.Repository == "" && differ("identity", before.Subject, now.Subject)
 	differ("workflow", before.Workflow, now.Workflow)
-	return issuer || repository || account, what
+	owned := func(id provenance.Identity) string { return path.Dir(id.Repository) }
+	owner = issuer || account || repository && owned(before) != owned(now) && !same(before.OwnerID, now.OwnerID)
+	return issuer || repository || account, owner, what
 }

@@ -18,6 +18,9 @@ type RecordCheck struct {
 	// Unhashed of those for which RECORD gives none (RECORD itself, byte code).
 	Matching int `json:"matching"`
 	Unhashed int `json:"unhashed"`
+	// UnhashedFiles are those of the latter that RECORD should give a digest of: all
+	// but RECORD itself, its signatures, and byte code.
+	UnhashedFiles []string `json:"unhashedFiles,omitempty"`
 	// Mismatches are files that differ from what is recorded.
 	Mismatches []RecordMismatch `json:"mismatches"`
 	// Missing are recorded files that are not there.
@@ -196,7 +199,9 @@ func (c *collector) compare(out *RecordCheck, r recorded, state evidence.FileSta
 	case state.Kind != evidence.KindFile:
 		m.Why = "type"
 	case r.entry.Algorithm == "":
-		out.Unhashed++
+		if out.Unhashed++; !mayBeUnhashed(r.path) {
+			out.UnhashedFiles = append(out.UnhashedFiles, r.path)
+		}
 		if r.entry.Size < 0 || r.entry.Size == state.Size {
 			return
 		}
@@ -209,6 +214,15 @@ func (c *collector) compare(out *RecordCheck, r recorded, state evidence.FileSta
 		return
 	}
 	out.Mismatches = append(out.Mismatches, m)
+}
+
+// mayBeUnhashed reports whether a RECORD need not give the digest of a file.
+func mayBeUnhashed(p string) bool {
+	switch path.Base(p) {
+	case "RECORD", "RECORD.jws", "RECORD.p7s":
+		return strings.HasSuffix(path.Dir(p), ".dist-info")
+	}
+	return path.Ext(p) == ".pyc"
 }
 
 func (c *collector) overwritten(key, real string, who []owner) Overwritten {
@@ -232,7 +246,7 @@ func (c *collector) cutRecord(key string, r *RecordCheck) {
 	for _, list := range []struct {
 		name string
 		list *[]string
-	}{{"missing", &r.Missing}, {"outside", &r.Outside}, {"duplicates", &r.Duplicates}} {
+	}{{"unhashedFiles", &r.UnhashedFiles}, {"missing", &r.Missing}, {"outside", &r.Outside}, {"duplicates", &r.Duplicates}} {
 		slices.Sort(*list.list)
 		*list.list = cut(c, "recordCheck."+list.name+" of "+key, *list.list)
 		for i, p := range *list.list {

@@ -335,6 +335,11 @@ func dotted(t []token, i int) (string, int) {
 		b.WriteByte('.')
 		i++
 	}
+	length := b.Len()
+	for j := i; j < len(t) && (t[j].kind == tokenName || t[j].text == "."); j++ {
+		length += len(t[j].text)
+	}
+	b.Grow(length) // nearly all names of the file come this way
 	for i < len(t) && t[i].kind == tokenName {
 		b.WriteString(t[i].text)
 		if i+2 < len(t) && t[i+1].kind == tokenOp && t[i+1].text == "." && t[i+2].kind == tokenName {

@@ -1,6 +1,8 @@
 package pipinstall_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"pip-witness/evidence"
 	"pip-witness/internal/attest"
 	"pip-witness/internal/attest/pipinstall"
 	"pip-witness/internal/pypi"
@@ -186,6 +189,28 @@ func TestFaultyWheels(t *testing.T) {
 	if len(got.RecordCheck.Mismatches) != 1 || len(got.WheelStructure.Changed) != 1 {
 		t.Errorf("a wrong digest in RECORD: %+v, %+v", got.RecordCheck, got.WheelStructure)
 	}
+
+	// The installer refuses two metadata directories; what it refused is looked at.
+	two, err := testpkg.Wheel{Name: "two", Version: "1", Files: map[string]string{"two.py": "", "requests-99.dist-info/METADATA": "Name: requests\nVersion: 99\n"},
+		Requires: []string{"dep @ https://elsewhere.example/dep.zip"}, Scripts: map[string]string{"ls": "two:main"}}.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep, digest := e.input.Distribution, sum(two)
+	e.input.Install.Downloads = append(e.input.Install.Downloads, evidence.Download{Filename: "two-1-py3-none-any.whl",
+		URL: "https://files.example/two-1-py3-none-any.whl", Index: "https://index.example/simple/", Digests: evidence.DigestSet{"sha256": digest}})
+	e.input.Distribution = func(sha256 string) (attest.DistributionFile, error) {
+		if sha256 == digest {
+			return memory{bytes.NewReader(two)}, nil
+		}
+		return keep(sha256)
+	}
+	left := run[pipinstall.Predicate](t, pipinstall.Attestor(), e.input).NotInstalled
+	if len(left) != 1 || left[0].Name != "two" || left[0].SHA256 != digest || left[0].WheelStructure == nil || len(left[0].WheelStructure.Defects) != 1 ||
+		left[0].WheelStructure.Defects[0].What != "2 .dist-info directories, want 1" || len(left[0].RequiresDist)+len(left[0].EntryPoints) != 2 {
+		t.Errorf("not installed: %+v", left)
+	}
+
 	e.input.Distribution = nil
 	p := run[pipinstall.Predicate](t, pipinstall.Attestor(), e.input)
 	if packageOf(t, p, "testpkg-record-wrong").WheelStructure != nil ||
@@ -308,3 +333,10 @@ func TestByteCode(t *testing.T) {
 		t.Errorf("byte code that is not checked: %+v", f.ByteCode)
 	}
 }
+
+// memory is a distribution file that is kept in memory.
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+func sum(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }

@@ -26,7 +26,7 @@ type WheelStructure struct {
 	// "scheme/path".
 	DataFiles []string `json:"dataFiles,omitempty"`
 	// Defects are what is wrong with the archive; kinds: archive, local-header,
-	// duplicate, name, type, size, metadata, record, tags, data.
+	// duplicate, folded, name, type, size, metadata, info, record, unrecorded, tags, data.
 	Defects []pypi.Defect `json:"defects"`
 	// Changed are installed files (absolute paths, sorted) that have another digest
 	// than the RECORD in the wheel gives: changed since, or never as recorded.
@@ -51,7 +51,11 @@ func (c *collector) wheels(ctx context.Context) error {
 			c.notExamined("packages[].wheelStructure of "+d.Key, "%v", err)
 			continue
 		}
-		c.predicate.Packages[i].WheelStructure = c.wheelStructure(d, o.Filename, f, size)
+		w, structure := c.readWheel(o.Filename, f, size)
+		if w != nil {
+			c.changedFiles(d, w, structure)
+		}
+		c.predicate.Packages[i].WheelStructure = structure
 		f.Close()
 	}
 	return nil
@@ -102,27 +106,27 @@ func (c *collector) distributionFile(o pypi.Origin) (attest.DistributionFile, in
 // the layout that covers that place (/tmp) does not show it.
 func openGiven(dir string) (*os.Root, error) { return pypi.OpenDir(attest.Layout{}, dir) }
 
-func (c *collector) wheelStructure(d pypi.Distribution, filename string, r io.ReaderAt, size int64) *WheelStructure {
+// readWheel describes a wheel; what it read is nil when that is none.
+func (c *collector) readWheel(filename string, r io.ReaderAt, size int64) (*pypi.WheelFile, *WheelStructure) {
 	out := &WheelStructure{Defects: []pypi.Defect{}, Changed: []string{}}
 	w, err := pypi.InspectWheel(filename, r, size)
 	if err != nil {
 		out.Error = clip(err.Error())
-		return out
+		return nil, out
 	}
 	out.Members, out.Unpacked = w.Members, w.Unpacked
 	if w.Wheel != nil {
 		out.RootIsPurelib = &w.Wheel.RootIsPurelib
 	}
-	out.DataFiles = cut(c, "wheelStructure.dataFiles of "+d.Key, w.Data)
+	out.DataFiles = cut(c, "wheelStructure.dataFiles of "+w.Name, w.Data)
 	for i, name := range out.DataFiles {
 		out.DataFiles[i] = clip(name)
 	}
 	out.Defects = append(out.Defects, w.Defects...)
 	if w.DefectsCut {
-		c.notExamined("wheelStructure.defects of "+d.Key, "more than %d defects", len(w.Defects))
+		c.notExamined("wheelStructure.defects of "+w.Name, "more than %d defects", len(w.Defects))
 	}
-	c.changedFiles(d, w, out)
-	return out
+	return w, out
 }
 
 // changedFiles compares the RECORD in the wheel with the installed tree. The

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
+
+	"github.com/zricethezav/gitleaks/v8/detect/codec"
 )
 
 // canDecode says whether gitleaks' decoder could find anything to decode in a
@@ -16,30 +18,90 @@ import (
 //	hex       32 or more digits that give printable ASCII
 //	base64    16 or more characters of either alphabet that do
 func canDecode(text string) bool {
-	if percentDecodes(text) {
-		return true
+	return percentDecodes(text) || unicodeDecodes(text) || runsDecode(text)
+}
+
+// decodeLines decodes a text as gitleaks' decoder does, which searches all of it
+// with a slow expression, and returns the decoded text with the spans of the lines
+// in it that are not what they were. No encoding goes over the end of a line but
+// "U+1234" with a line end behind it: a text with that is decoded as a whole.
+func decodeLines(text string) (string, []span) {
+	if strings.Contains(text, "U+") {
+		decoded, segments := codec.NewDecoder().Decode(text, nil)
+		if len(segments) == 0 {
+			return text, nil
+		}
+		return decoded, []span{{0, len(decoded)}}
 	}
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case (c == '\\' || c == '+') && unicodeAt(text, i):
-			return true
-		case !inBase64(c):
-			i++
+	var out strings.Builder
+	var changed []span
+	kept := 0 // of text, up to here
+	for at := 0; at < len(text); {
+		end := len(text)
+		if n := strings.IndexByte(text[at:], '\n'); n >= 0 {
+			end = at + n + 1
+		}
+		if line := text[at:end]; canDecode(line) {
+			if decoded, segments := codec.NewDecoder().Decode(line, nil); len(segments) > 0 {
+				out.WriteString(text[kept:at])
+				changed = append(changed, span{out.Len(), out.Len() + len(decoded)})
+				out.WriteString(decoded)
+				kept = end
+			}
+		}
+		at = end
+	}
+	if changed == nil {
+		return text, nil
+	}
+	out.WriteString(text[kept:])
+	return out.String(), changed
+}
+
+// runsDecode looks for a run of the base64 alphabets that decodes. It is seldom
+// there, so the text is read in steps: a run of minRun characters has one in each.
+func runsDecode(text string) bool {
+	const minRun = 16
+	for i := 0; i+minRun <= len(text); {
+		if !inBase64(text[i+minRun-1]) {
+			i += minRun
 			continue
 		}
-		end := i + 1
-		for end < len(text) && inBase64(text[end]) {
-			if text[end] == '+' && unicodeAt(text, end) {
-				return true
-			}
-			end++
+		from, to := i+minRun-1, i+minRun
+		for from > i && inBase64(text[from-1]) {
+			from--
 		}
-		if end-i >= 16 && runDecodes(text[i:end], text[end:]) {
+		for to < len(text) && inBase64(text[to]) {
+			to++
+		}
+		if to-from >= minRun && runDecodes(text[from:to], text[to:]) {
 			return true
 		}
-		i = end
+		i = to + 1
 	}
 	return false
+}
+
+// unicodeDecodes says that "U+1234" or "\u1234" is in the text.
+func unicodeDecodes(text string) bool {
+	for i := 0; ; i++ {
+		next := strings.IndexByte(text[i:], '\\')
+		if next < 0 {
+			break
+		}
+		if i += next; unicodeAt(text, i) {
+			return true
+		}
+	}
+	for i := 0; ; i++ {
+		next := strings.Index(text[i:], "U+")
+		if next < 0 {
+			return false
+		}
+		if i += next + 1; unicodeAt(text, i) {
+			return true
+		}
+	}
 }
 
 // percentDecodes says that some line has a percent-encoded character, and none
@@ -138,6 +200,12 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
+// inBase64 looks into a set of 128 bits: '+', '-', '/', the digits, the letters
+// and '_'.
 func inBase64(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '/' || c == '+' || c == '-'
+	const low, high uint64 = 0x03ff_a800_0000_0000, 0x07ff_fffe_87ff_fffe
+	if c < 64 {
+		return low>>c&1 == 1
+	}
+	return c < 128 && high>>(c-64)&1 == 1
 }

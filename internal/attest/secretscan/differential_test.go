@@ -19,6 +19,8 @@ import (
 	"github.com/zricethezav/gitleaks/v8/detect/codec"
 	"github.com/zricethezav/gitleaks/v8/report"
 	"github.com/zricethezav/gitleaks/v8/sources"
+
+	"pip-witness/internal/testpkg"
 )
 
 // describe makes findings comparable: their order within one text is not fixed
@@ -231,6 +233,59 @@ func FuzzCanDecode(f *testing.F) {
 			t.Errorf("canDecode(%q) = false, but it decodes to %q", text, decoded)
 		}
 	})
+}
+
+// FuzzDecodeLines: line by line, a text decodes to what gitleaks' decoder makes of
+// the whole, and every decoded part is in a span.
+func FuzzDecodeLines(f *testing.F) {
+	for _, seed := range []string{"a %41b%42\nb \\u0041\nc", "U+0041 \nU+0042\nx", "aGVsbG8gd29ybGQhIQ==\naGVsbG8gd29ybGQhIQ==", "x\n\n%41", "0123456789abcdef0123456789ABCDEF41\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, changed := text, []span(nil)
+		if canDecode(text) {
+			got, changed = decodeLines(text)
+		}
+		want, segments := codec.NewDecoder().Decode(text, nil)
+		if got != want {
+			t.Fatalf("%q decodes to %q, want %q", text, got, want)
+		}
+		if (len(segments) > 0) != (len(changed) > 0) {
+			t.Errorf("%q: %d segments, spans %v", text, len(segments), changed)
+		}
+		last := 0
+		for _, s := range append(changed, span{len(got) + 1, 0}) {
+			if last+1 < s.from-1 && len(codec.SegmentsWithDecodedOverlap(segments, last+1, s.from-1)) > 0 {
+				t.Errorf("%q: a decoded part lies outside of %v", text, changed)
+			}
+			last = s.to
+		}
+	})
+}
+
+// TestE2ESameAsGitleaksOnLargeInstall asks both about every text of an install of
+// pandas, numpy, scipy and matplotlib.
+func TestE2ESameAsGitleaksOnLargeInstall(t *testing.T) {
+	if os.Getenv("PIP_WITNESS_E2E") == "" {
+		t.Skip("needs PIP_WITNESS_E2E=1: it takes minutes")
+	}
+	wheels, err := testpkg.Wheels(testpkg.LargeInstall())
+	if err != nil {
+		t.Skipf("needs the wheels of the benchmarks: %v", err)
+	}
+	s, err := newScanner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := testpkg.Unpack(dir, wheels); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	total := visit(dir, 1<<30, func(f sources.Fragment) { found += compare(t, s, f) })
+	if t.Logf("%d bytes, %d findings", total, found); found == 0 {
+		t.Error("nothing was found")
+	}
 }
 
 // FuzzFind: any text gives what gitleaks finds.

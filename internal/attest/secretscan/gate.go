@@ -1,6 +1,7 @@
 package secretscan
 
 import (
+	"cmp"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -8,21 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// gate decides whether an expression can match a text, faster than by matching
-// it: Go's regexp has no fast path for expressions that begin with a character
-// class, as most rules do.
+// gate finds the places of a text where an expression may match, faster than by
+// matching all of it: Go's regexp has no fast path for expressions that begin
+// with a character class, as most rules do, and follows a thread from every byte.
 //
-// It may say yes in vain and never no in vain, because each step keeps every
-// match: (1) prefix is the expression up to its first unbounded repetition, so
-// whatever the expression matches begins with a match of prefix; (2) such a
-// match, its ASCII letters lowered, contains a word of mark, with bounded
-// lengths before and after it; (3) so it lies in a window around a place of that
-// word in the text, and one more character on each side keeps \b what it was.
-// The ends of a window look like ends of the text, which adds matches and
-// removes none.
+// Everything that the expression matches contains a word of the mark, begins at
+// most before bytes ahead of it, and goes on from the word as suffix says. So
+// suffix is tried where the automaton found a word, and nowhere else, and how far
+// it had to read is how far any such match can reach.
 type gate struct {
-	prefix *regexp.Regexp
-	mark   mark
+	mark mark
+	// suffix is the expression from its mark on, anchored, with one character before
+	// it, so that \b is what it was.
+	suffix *regexp.Regexp
 	// always is set for an expression without a mark: it is matched wherever one
 	// of gitleaks' keywords for it is in the text.
 	always bool
@@ -31,80 +30,27 @@ type gate struct {
 // mark is a set of words, in lower case, one of which is in everything that an
 // expression matches. Without words nothing is known.
 type mark struct {
-	words         []string
-	before, after int // the most bytes of a match before and after the word
+	words  []string
+	before int            // the most bytes of a match before the word
+	suffix *syntax.Regexp // the expression from the word on
 }
 
-// maxReach bounds the windows. An expression that reaches further is not gated.
+// maxReach bounds what lies before a mark. An expression that reaches further is
+// not gated.
 const maxReach = 4 << 10 // 4 KiB
 
 func newGate(re *syntax.Regexp) (*gate, error) {
-	cut, _ := bounded(re)
-	g := &gate{mark: marks(cut)}
-	if length := maxLength(cut); len(g.mark.words) == 0 || length < 0 || length > maxReach {
+	g := &gate{mark: marks(re)}
+	if len(g.mark.words) == 0 {
 		return &gate{always: true}, nil
 	}
-	prefix, err := regexp.Compile(cut.String())
+	suffix, err := regexp.Compile(`\A(?s:.?)(?:` + g.mark.suffix.String() + `)`)
 	if err != nil {
 		return nil, err
 	}
-	g.prefix = prefix
+	suffix.Longest() // it reads until no thread is left
+	g.suffix = suffix
 	return g, nil
-}
-
-// bounded returns an expression that matches a prefix of everything that re
-// matches, without unbounded repetitions, and whether it left something out.
-func bounded(re *syntax.Regexp) (*syntax.Regexp, bool) {
-	empty := &syntax.Regexp{Op: syntax.OpEmptyMatch, Flags: re.Flags}
-	repeat := func(sub *syntax.Regexp, n int) *syntax.Regexp {
-		return &syntax.Regexp{Op: syntax.OpRepeat, Flags: re.Flags, Sub: []*syntax.Regexp{sub}, Min: n, Max: n}
-	}
-	switch re.Op {
-	case syntax.OpStar:
-		return empty, true
-	case syntax.OpPlus:
-		sub, _ := bounded(re.Sub[0])
-		return sub, true
-	case syntax.OpRepeat, syntax.OpQuest:
-		least, most := re.Min, re.Max
-		if re.Op == syntax.OpQuest {
-			least, most = 0, 1
-		}
-		sub, cut := bounded(re.Sub[0])
-		switch {
-		case cut && least == 0:
-			return empty, true
-		case cut:
-			return sub, true
-		case most < 0 && least == 0:
-			return empty, true
-		case most < 0:
-			return repeat(sub, least), true
-		}
-		return re, false
-	case syntax.OpCapture:
-		return bounded(re.Sub[0])
-	case syntax.OpConcat:
-		out := &syntax.Regexp{Op: syntax.OpConcat, Flags: re.Flags}
-		for _, sub := range re.Sub {
-			part, cut := bounded(sub)
-			out.Sub = append(out.Sub, part)
-			if cut {
-				return out, true
-			}
-		}
-		return out, false
-	case syntax.OpAlternate:
-		out, any := &syntax.Regexp{Op: syntax.OpAlternate, Flags: re.Flags}, false
-		for _, sub := range re.Sub {
-			part, cut := bounded(sub)
-			out.Sub = append(out.Sub, part)
-			any = any || cut
-		}
-		return out, any
-	default:
-		return re, false
-	}
 }
 
 // maxLength returns the most bytes that a bounded expression matches, -1 when
@@ -156,33 +102,34 @@ func maxLength(re *syntax.Regexp) int {
 	}
 }
 
-// marks returns the best mark of a bounded expression: the one whose shortest
-// word is longest.
+// marks returns the best mark of an expression: the one whose shortest word is
+// longest. Only what has a bounded length lies before it.
 func marks(re *syntax.Regexp) mark {
 	if words := exact(re); shortest(words) > 0 {
-		return mark{words: words}
+		return mark{words: words, suffix: re}
 	}
 	switch re.Op {
 	case syntax.OpCapture:
 		return marks(re.Sub[0])
-	case syntax.OpRepeat: // its first copy has the mark
+	case syntax.OpPlus, syntax.OpRepeat: // the first copy has the mark
 		m := marks(re.Sub[0])
-		if re.Min == 0 {
+		if re.Op == syntax.OpRepeat && re.Min == 0 || len(m.words) == 0 {
 			return mark{}
 		}
-		m.after += (re.Max - 1) * maxLength(re.Sub[0])
+		m.suffix = concat(m.suffix, &syntax.Regexp{Op: syntax.OpStar, Flags: re.Flags, Sub: re.Sub})
 		return m
 	case syntax.OpConcat:
-		return marksOfSequence(re.Sub)
+		return marksOfSequence(re)
 	case syntax.OpAlternate:
-		var all mark
+		all := mark{suffix: &syntax.Regexp{Op: syntax.OpAlternate, Flags: re.Flags}}
 		for _, sub := range re.Sub {
 			part := marks(sub)
 			if len(part.words) == 0 {
 				return mark{}
 			}
 			all.words = append(all.words, part.words...)
-			all.before, all.after = max(all.before, part.before), max(all.after, part.after)
+			all.before = max(all.before, part.before)
+			all.suffix.Sub = append(all.suffix.Sub, part.suffix)
 		}
 		slices.Sort(all.words)
 		all.words = slices.Compact(all.words)
@@ -192,32 +139,39 @@ func marks(re *syntax.Regexp) mark {
 	}
 }
 
+func concat(subs ...*syntax.Regexp) *syntax.Regexp {
+	return &syntax.Regexp{Op: syntax.OpConcat, Sub: subs}
+}
+
 // marksOfSequence looks at each element by itself and at each run of elements
 // that match a few exact words, so that "gh[us]_" has the marks ghu_ and ghs_.
-func marksOfSequence(subs []*syntax.Regexp) mark {
+func marksOfSequence(re *syntax.Regexp) mark {
 	var best mark
-	length := func(part []*syntax.Regexp) int {
-		n := 0
-		for _, sub := range part {
-			n += max(maxLength(sub), 0)
+	before := 0
+	for i, sub := range re.Sub {
+		rest := re.Sub[i+1:]
+		offer := func(words []string, inner int, suffix ...*syntax.Regexp) {
+			if shortest(words) > shortest(best.words) && before+inner <= maxReach {
+				best = mark{words: words, before: before + inner, suffix: concat(suffix...)}
+			}
 		}
-		return n
-	}
-	offer := func(m mark, from, to int) {
-		if shortest(m.words) > shortest(best.words) {
-			m.before += length(subs[:from])
-			m.after += length(subs[to:])
-			best = m
+		if m := marks(sub); len(m.words) > 0 {
+			offer(m.words, m.before, append([]*syntax.Regexp{m.suffix}, rest...)...)
 		}
-	}
-	for i, sub := range subs {
-		offer(marks(sub), i, i+1)
 		words := exact(sub)
-		for j := i + 1; j < len(subs) && words != nil; j++ {
+		for _, next := range rest {
+			if words == nil {
+				break
+			}
 			// "A(?:3T[A-Z0-9]|KIA)" has no exact words, but marks a3t and akia.
-			offer(mark{words: pairs(words, leading(subs[j]))}, i, j)
-			words = pairs(words, exact(subs[j]))
+			offer(pairs(words, leading(next)), 0, re.Sub[i:]...)
+			words = pairs(words, exact(next))
 		}
+		length := maxLength(sub)
+		if length < 0 {
+			break
+		}
+		before += length
 	}
 	return best
 }
@@ -345,28 +299,65 @@ func shortest(words []string) int {
 	return n
 }
 
-// open says whether the expression can match text, given the ends of the places
-// of its mark, in order.
-func (g *gate) open(text string, ends []int) bool {
-	longest := 0
-	for _, w := range g.mark.words {
-		longest = max(longest, len(w))
+// span is a part of a text, in bytes.
+type span struct{ from, to int }
+
+// open returns where the expression can match, in order and apart from each
+// other, given the places of its mark, in order: every match lies within one of
+// them, with a character on each side where the text has one.
+func (g *gate) open(text string, places []span) []span {
+	var out []span
+	for _, word := range places {
+		from := word.from
+		if from > 0 {
+			_, size := utf8.DecodeLastRuneInString(text[:from])
+			from -= size
+		}
+		reader := strings.NewReader(text[from:])
+		if g.suffix.FindReaderIndex(reader) == nil {
+			continue
+		}
+		reached := span{max(0, word.from-g.mark.before-2*utf8.UTFMax), min(len(text), len(text)-reader.Len()+utf8.UTFMax)}
+		out = append(out, reached.whole(text))
 	}
-	before, after := longest+g.mark.before+utf8.UTFMax, g.mark.after+utf8.UTFMax
-	for i := 0; i < len(ends); {
-		from, to := ends[i]-before, ends[i]+after
-		for i++; i < len(ends) && ends[i]-before <= to; i++ {
-			to = ends[i] + after
+	return join(out)
+}
+
+// whole widens a span so that it does not begin or end within a character.
+func (s span) whole(text string) span {
+	for s.from > 0 && !utf8.RuneStart(text[s.from]) {
+		s.from--
+	}
+	for s.to < len(text) && !utf8.RuneStart(text[s.to]) {
+		s.to++
+	}
+	return s
+}
+
+// join sorts spans and makes one of those that overlap or touch.
+func join(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	out := spans[:0]
+	for _, s := range spans {
+		if last := len(out) - 1; last >= 0 && s.from <= out[last].to {
+			out[last].to = max(out[last].to, s.to)
+			continue
 		}
-		from, to = max(from, 0), min(to, len(text))
-		// A window does not begin or end within a character.
-		for from > 0 && !utf8.RuneStart(text[from]) {
-			from--
-		}
-		for to < len(text) && !utf8.RuneStart(text[to]) {
-			to++
-		}
-		if g.prefix.MatchString(text[from:to]) {
+		out = append(out, s)
+	}
+	return out
+}
+
+// meet says that a span of a and one of b touch; both are in order and apart from
+// each other.
+func meet(a, b []span) bool {
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0].to < b[0].from:
+			a = a[1:]
+		case b[0].to < a[0].from:
+			b = b[1:]
+		default:
 			return true
 		}
 	}

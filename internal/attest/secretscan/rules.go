@@ -123,8 +123,7 @@ func classOf(id string, re *syntax.Regexp, secretGroup int) Class {
 			re = group
 		}
 	}
-	cut, _ := bounded(re)
-	if shortest(marks(cut).words) < minMark {
+	if shortest(marks(re).words) < minMark {
 		return ClassGeneric
 	}
 	return ClassSpecific

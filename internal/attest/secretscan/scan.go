@@ -23,25 +23,35 @@ import (
 )
 
 // workers is how many files are scanned at a time. Each holds one fragment, of
-// at most some 125 kB.
+// at most some 125 kB, and of an archive in an archive the bytes of the inner one.
 const workers = 2
 
-// scanned is the result of one file.
+// fragmentSize is how much gitleaks reads at a time, before it looks for an empty
+// line to end a fragment at.
+const fragmentSize = 100_000 // bytes
+
+// scanned is the result of one file and of what is in it.
 type scanned struct {
 	findings []Finding
 	skipped  string // why it was not scanned, or not to its end
+	// members counts what was scanned in an archive, notScanned says what was not.
+	members    Count
+	notScanned []evidence.UnreadPath
 }
 
-// scan scans files, and adds what is found in their order.
+// scan scans files, and adds what is found in their order. Of files that are the
+// same to every rule one is read.
 func (p *Predicate) scan(ctx context.Context, s *scanner, layout attest.Layout, tree *evidence.Tree, files []string) error {
+	first := s.repetitions(tree, files)
 	results := make([]scanned, len(files))
-	classes := s.classes()
+	spare := make([]bool, len(files)) // archives, for later
 	next := make(chan int)
 	var wait sync.WaitGroup
 	for range workers {
 		wait.Go(func() {
+			w := newWorker(s, 0)
 			for i := range next {
-				results[i] = scanFile(ctx, s, classes, layout, files[i])
+				results[i], spare[i] = w.file(ctx, layout, files[i])
 			}
 		})
 	}
@@ -49,27 +59,93 @@ func (p *Predicate) scan(ctx context.Context, s *scanner, layout attest.Layout, 
 		if ctx.Err() != nil {
 			break
 		}
-		next <- i
+		if first[i] == i {
+			next <- i
+		}
 	}
 	close(next)
 	wait.Wait()
+	// Archives share a bound, so they are scanned one after the other: what is cut
+	// is the same each time.
+	last := newWorker(s, maxUnpacked)
+	for i := range files {
+		if spare[i] && ctx.Err() == nil {
+			results[i], _ = last.file(ctx, layout, files[i])
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for i, r := range results {
-		if r.skipped != "" {
-			p.skip(files[i], r.skipped)
-		} else {
-			p.Scanned.Files++
-			p.Scanned.Bytes += tree.Files[files[i]].Size
-		}
-		if room := maxFindings - len(p.Findings); len(r.findings) > room {
-			p.skip(files[i], fmt.Sprintf("%d more findings, the limit is %d", len(r.findings)-room, maxFindings))
-			r.findings = r.findings[:room]
-		}
-		p.Findings = append(p.Findings, r.findings...)
+	for i, file := range files {
+		p.add(results[first[i]].at(files[first[i]], file), file, tree.Files[file].Size)
 	}
 	return nil
+}
+
+// repetitions returns for each file the first one that has the same content and
+// that no rule can tell from it by its path.
+func (s *scanner) repetitions(tree *evidence.Tree, files []string) []int {
+	seen := make(map[string][]int) // by digest
+	first := make([]int, len(files))
+	for i, file := range files {
+		first[i] = i
+		digest := tree.Files[file].Digests["sha256"]
+		if digest == "" {
+			continue
+		}
+		same := func(j int) bool { return s.pathClass(files[j]) == s.pathClass(file) }
+		if at := slices.IndexFunc(seen[digest], same); at >= 0 {
+			first[i] = seen[digest][at]
+			continue
+		}
+		seen[digest] = append(seen[digest], i)
+	}
+	return first
+}
+
+// pathClass says which of the expressions that rules have for paths match one.
+func (s *scanner) pathClass(file string) string {
+	var class []byte
+	for i, re := range s.paths {
+		if re.MatchString(file) {
+			class = append(class, byte(i), byte(i>>8))
+		}
+	}
+	return string(class)
+}
+
+// at is the result for a file of the same content.
+func (r scanned) at(from, to string) scanned {
+	if from == to {
+		return r
+	}
+	r.findings = slices.Clone(r.findings)
+	for i := range r.findings {
+		r.findings[i].Location = to + strings.TrimPrefix(r.findings[i].Location, from)
+	}
+	r.notScanned = slices.Clone(r.notScanned)
+	for i := range r.notScanned {
+		r.notScanned[i].Path = to + strings.TrimPrefix(r.notScanned[i].Path, from)
+	}
+	return r
+}
+
+// add adds the result of one file.
+func (p *Predicate) add(r scanned, file string, size int64) {
+	if r.skipped != "" {
+		p.skip(file, r.skipped)
+	} else {
+		p.Scanned.Files++
+		p.Scanned.Bytes += size
+	}
+	p.InArchives.Files += r.members.Files
+	p.InArchives.Bytes += r.members.Bytes
+	p.NotScanned = append(p.NotScanned, r.notScanned...)
+	if room := maxFindings - len(p.Findings); len(r.findings) > room {
+		p.skip(file, fmt.Sprintf("%d more findings, the limit is %d", len(r.findings)-room, maxFindings))
+		r.findings = r.findings[:room]
+	}
+	p.Findings = append(p.Findings, r.findings...)
 }
 
 func (s *scanner) classes() map[string]Class {
@@ -83,42 +159,79 @@ func (s *scanner) classes() map[string]Class {
 // errFull stops the scan of a file that has more findings than are kept of all.
 var errFull = errors.New("too many findings")
 
-// scanFile scans one file in gitleaks' own fragments.
-func scanFile(ctx context.Context, s *scanner, classes map[string]Class, layout attest.Layout, file string) scanned {
+// worker scans one file at a time.
+type worker struct {
+	scanner *scanner
+	classes map[string]Class
+	buffer  []byte
+	unpack  bool
+	left    int64 // bytes that may yet be unpacked
+}
+
+// newWorker returns one that unpacks archives of so many bytes; with 0 it leaves
+// them to another.
+func newWorker(s *scanner, unpacked int64) *worker {
+	return &worker{scanner: s, classes: s.classes(), buffer: make([]byte, fragmentSize), unpack: unpacked > 0, left: unpacked}
+}
+
+// file scans one installed file, or says that it is an archive for another worker.
+func (w *worker) file(ctx context.Context, layout attest.Layout, file string) (out scanned, spare bool) {
 	f, err := walk.Open(layout, file)
 	if err != nil {
-		return scanned{skipped: err.Error()}
+		return scanned{skipped: err.Error()}, false
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return scanned{skipped: err.Error()}, false
+	}
+	content := io.NewSectionReader(f, 0, min(info.Size(), maxFileSize))
+	out.skipped = w.content(ctx, &out, file, content, 0)
+	return out, out.skipped == reasonArchive
+}
+
+// reasonArchive stands for an archive that is left to another worker.
+const reasonArchive = "an archive, to be scanned later"
+
+// content scans what is under a name at a depth of archives, and says why it was
+// not scanned, or not to its end.
+func (w *worker) content(ctx context.Context, out *scanned, name string, r *io.SectionReader, depth int) string {
 	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return scanned{skipped: fmt.Sprintf("read: %v", err)}
+	n, err := r.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Sprintf("read: %v", err)
 	}
 	if kind := media(head[:n]); kind != "" {
-		return scanned{skipped: "binary: " + kind}
+		return "binary: " + kind
 	}
+	if open := archive(head[:n]); open != nil {
+		if !w.unpack {
+			return reasonArchive
+		}
+		return w.archive(ctx, out, name, r, depth, open)
+	}
+	return w.text(ctx, out, name, r, n == 0)
+}
+
+// text scans a file in gitleaks' own fragments.
+func (w *worker) text(ctx context.Context, out *scanned, name string, r io.Reader, empty bool) string {
 	fragments := 0
-	var out scanned
 	// The path is withheld: by it gitleaks would leave out what only is named
 	// like an archive. It is set again for the rules that ask for it.
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return scanned{skipped: fmt.Sprintf("read: %v", err)}
-	}
-	source := sources.File{Content: io.LimitReader(f, maxFileSize)}
-	err = source.Fragments(ctx, func(fragment sources.Fragment, err error) error {
+	source := sources.File{Content: r, Buffer: w.buffer}
+	err := source.Fragments(ctx, func(fragment sources.Fragment, err error) error {
 		if err != nil {
 			return err
 		}
 		fragments++
-		fragment.FilePath = file
-		all := s.find(fragment)
+		fragment.FilePath = name
+		all := w.scanner.find(fragment)
 		secrets := make([]string, len(all))
 		for i, found := range all {
 			secrets[i] = found.Secret
 		}
 		for _, found := range all {
-			out.findings = append(out.findings, newFinding(found, secrets, classes[found.RuleID], file))
+			out.findings = append(out.findings, newFinding(found, secrets, w.classes[found.RuleID], name))
 		}
 		if len(out.findings) > maxFindings {
 			return errFull
@@ -127,11 +240,11 @@ func scanFile(ctx context.Context, s *scanner, classes map[string]Class, layout 
 	})
 	switch {
 	case err != nil:
-		out.skipped = err.Error()
-	case fragments == 0 && n > 0:
-		out.skipped = "binary: an archive or a program, by its first bytes"
+		return err.Error()
+	case fragments == 0 && !empty:
+		return "binary: an archive or a program, by its first bytes"
 	}
-	return out
+	return ""
 }
 
 // media recognises pictures, sounds, films and fonts: a type by the first bytes,

@@ -1,11 +1,11 @@
 package secretscan
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/zricethezav/gitleaks/v8/detect"
-	"github.com/zricethezav/gitleaks/v8/detect/codec"
 	"github.com/zricethezav/gitleaks/v8/report"
 	"github.com/zricethezav/gitleaks/v8/sources"
 )
@@ -21,7 +21,11 @@ type scanner struct {
 	// whole is gitleaks' detector with all rules, for texts that are not gated.
 	whole *detect.Detector
 	words *automaton
-	users [][]use // per word of the automaton
+	// users and lengths are per word of the automaton.
+	users   [][]use
+	lengths []int
+	// paths are the expressions by which rules tell paths apart.
+	paths []*regexp.Regexp
 }
 
 // use is a rule that has a word: in its mark, among gitleaks' keywords for it,
@@ -50,11 +54,18 @@ func newScanner() (*scanner, error) {
 			i = len(words)
 			index[word] = i
 			words = append(words, word)
+			s.lengths = append(s.lengths, len(word))
 			s.users = append(s.users, nil)
 		}
 		s.users[i] = append(s.users[i], u)
 	}
 	for i, r := range s.rules {
+		if r.Path != nil {
+			s.paths = append(s.paths, r.Path)
+		}
+		for _, list := range r.Allowlists {
+			s.paths = append(s.paths, list.Paths...)
+		}
 		if r.gate == nil {
 			continue
 		}
@@ -74,25 +85,28 @@ func (s *scanner) find(f sources.Fragment) []report.Finding {
 	if !foldable(f.Raw) {
 		return s.whole.Detect(detect.Fragment(f))
 	}
-	chosen := make([]bool, len(s.rules))
-	s.choose(f, f.Raw, chosen)
-	decodes := false
+	plain := s.choose(f, f.Raw)
+	var decoded map[int][]span
 	if canDecode(f.Raw) {
-		if decoded, segments := codec.NewDecoder().Decode(f.Raw, nil); len(segments) > 0 {
-			if !foldable(decoded) {
+		if text, changed := decodeLines(f.Raw); len(changed) > 0 {
+			if !foldable(text) {
 				return s.whole.Detect(detect.Fragment(f))
 			}
-			s.choose(f, decoded, chosen)
-			decodes = true
+			decoded = s.choose(f, text)
+			// Of the decoded text gitleaks reports what lies in a decoded part.
+			for i, spans := range decoded {
+				if !meet(spans, changed) {
+					delete(decoded, i)
+				}
+			}
 		}
 	}
 	var out []report.Finding
-	for i, r := range s.rules {
-		switch {
-		case chosen[i] && decodes:
-			out = append(out, r.decoding.Detect(detect.Fragment(f))...)
-		case chosen[i]:
-			out = append(out, r.plain.Detect(detect.Fragment(f))...)
+	for i := range s.rules {
+		if _, ok := decoded[i]; ok {
+			out = append(out, s.rules[i].decoding.Detect(detect.Fragment(f))...)
+		} else if spans, ok := plain[i]; ok {
+			out = append(out, s.rules[i].detect(f, spans)...)
 		}
 	}
 	return withoutCovered(out)
@@ -105,29 +119,36 @@ func foldable(text string) bool {
 	return !strings.Contains(text, "\u212A") && !strings.Contains(text, "\u017F") && !strings.Contains(text, "\u0130")
 }
 
-// choose marks the rules that can match text, which is a fragment or what it
-// decodes to: those for its path, with a keyword in the text and an open gate.
-func (s *scanner) choose(f sources.Fragment, text string, chosen []bool) {
-	ends := make([][]int, len(s.rules))
+// choose returns the rules that can match text, which is a fragment or what it
+// decodes to, and where: those for its path, with a keyword in the text and an
+// open gate.
+func (s *scanner) choose(f sources.Fragment, text string) map[int][]span {
+	places := make([][]span, len(s.rules))
 	keyword := make([]bool, len(s.rules))
 	s.words.find(text, func(word int32, end int) {
 		for _, u := range s.users[word] {
 			keyword[u.rule] = keyword[u.rule] || u.keyword
-			if u.mark && !chosen[u.rule] {
-				ends[u.rule] = append(ends[u.rule], end)
+			if u.mark {
+				places[u.rule] = append(places[u.rule], span{end - s.lengths[word], end})
 			}
 		}
 	})
+	chosen := make(map[int][]span)
 	for i, r := range s.rules {
+		all := []span{{0, len(text)}}
 		switch {
-		case chosen[i] || r.Path != nil && !r.Path.MatchString(f.FilePath):
-		case r.gate == nil:
-			chosen[i] = true
-		case len(r.Keywords) > 0 && !keyword[i]:
+		case r.gate != nil && len(r.Keywords) > 0 && !keyword[i]:
+		case r.gate != nil && !r.gate.always && len(places[i]) == 0:
+		case r.Path != nil && !r.Path.MatchString(f.FilePath):
+		case r.gate == nil || r.gate.always:
+			chosen[i] = all
 		default:
-			chosen[i] = r.gate.always || r.gate.open(text, ends[i])
+			if spans := r.gate.open(text, places[i]); len(spans) > 0 {
+				chosen[i] = spans
+			}
 		}
 	}
+	return chosen
 }
 
 // withoutCovered removes findings of generic rules that a finding of another

@@ -14,6 +14,7 @@ import (
 
 	"pip-witness/evidence"
 	"pip-witness/internal/attest"
+	"pip-witness/internal/pypi"
 )
 
 // Type is the attestation type URI.
@@ -36,10 +37,13 @@ type Predicate struct {
 	Engine string `json:"engine"`
 	// Scanned counts the files that were read to their end.
 	Scanned Count `json:"scanned"`
+	// InArchives counts the members of archives that were read to their end.
+	InArchives Count `json:"inArchives"`
 	// Bytecode counts the .pyc files, which repeat their sources and are not scanned.
 	Bytecode Count `json:"bytecode"`
 	// NotScanned are the installed files that were not scanned, or not to their
-	// end, with the reason, sorted by path. Empty when all were.
+	// end, with the reason, sorted by path; so are members of archives, as
+	// "ARCHIVE!MEMBER". Empty when all were.
 	NotScanned []evidence.UnreadPath `json:"notScanned"`
 	Limits     Limits                `json:"limits"`
 }
@@ -58,6 +62,11 @@ type Limits struct {
 	// DecodeDepth is how often encoded text (base64, hexadecimal, percent, \u) is
 	// decoded and looked at again.
 	DecodeDepth int `json:"decodeDepth"`
+	// MaxArchiveDepth is how many archives lie in each other, MaxArchiveMembers the
+	// members of one, MaxUnpackedBytes what is unpacked of all of them.
+	MaxArchiveDepth   int   `json:"maxArchiveDepth"`
+	MaxArchiveMembers int   `json:"maxArchiveMembers"`
+	MaxUnpackedBytes  int64 `json:"maxUnpackedBytes"`
 }
 
 // Finding is one secret in one place.
@@ -65,10 +74,14 @@ type Finding struct {
 	// RuleID and Description are gitleaks'.
 	RuleID      string `json:"ruleId"`
 	Description string `json:"description"`
-	// Location is the absolute path of the file inside the sandbox, StartLine the
-	// line on which the match begins, from 1.
+	// Location is the absolute path of the file inside the sandbox, with "!MEMBER"
+	// for each archive that it lies in ("!" alone: what a compressed file holds);
+	// StartLine the line on which the match begins, from 1.
 	Location  string `json:"location"`
 	StartLine int    `json:"startLine"`
+	// Distribution is the normalised name of the one that records the file; absent
+	// when none does, or more than one.
+	Distribution string `json:"distribution,omitempty"`
 	// Secret is the sha256 of the secret; the secret itself is nowhere.
 	Secret evidence.DigestSet `json:"secret"`
 	// Match is what stands before the secret in the match, at most 64 bytes of
@@ -98,7 +111,10 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 	}
 	out := &Predicate{
 		Findings: []Finding{}, Engine: engine(), NotScanned: []evidence.UnreadPath{},
-		Limits: Limits{MaxFileBytes: maxFileSize, MaxTotalBytes: maxTotalSize, MaxFindings: maxFindings, DecodeDepth: decodeDepth},
+		Limits: Limits{
+			MaxFileBytes: maxFileSize, MaxTotalBytes: maxTotalSize, MaxFindings: maxFindings, DecodeDepth: decodeDepth,
+			MaxArchiveDepth: maxArchiveDepth, MaxArchiveMembers: maxArchiveMembers, MaxUnpackedBytes: maxUnpacked,
+		},
 	}
 	files := out.plan(in)
 	if len(files) > 0 {
@@ -111,7 +127,41 @@ func run(ctx context.Context, in *attest.Input) (any, error) {
 		}
 	}
 	out.sort()
+	out.owners(in.Layout)
 	return out, nil
+}
+
+// owners names the distributions of the findings. An environment that cannot be
+// read has none: the pip-install attestor says why.
+func (p *Predicate) owners(layout attest.Layout) {
+	if len(p.Findings) == 0 {
+		return
+	}
+	environment, err := pypi.Installed(layout)
+	if err != nil {
+		return
+	}
+	owners := make(map[string]string)
+	for _, d := range environment.Distributions {
+		for _, entry := range d.Record {
+			file := path.Clean(entry.Path)
+			if !path.IsAbs(file) {
+				file = path.Join(d.Location, file)
+			}
+			if other, ok := owners[file]; ok && other != d.Key {
+				owners[file] = ""
+				continue
+			}
+			owners[file] = d.Key
+		}
+	}
+	for i := range p.Findings {
+		file, _, _ := strings.Cut(p.Findings[i].Location, separator)
+		p.Findings[i].Distribution = owners[file]
+		if owner, ok := owners[p.Findings[i].Location]; ok { // a file may have the separator in its name
+			p.Findings[i].Distribution = owner
+		}
+	}
 }
 
 // plan returns the installed files that are to be scanned, and notes the others.

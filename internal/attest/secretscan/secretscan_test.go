@@ -21,7 +21,7 @@ import (
 )
 
 // environment is a layout over a host directory, with the tree before.
-func environment(t *testing.T, existing map[string]string) (string, *attest.Input) {
+func environment(t testing.TB, existing map[string]string) (string, *attest.Input) {
 	t.Helper()
 	dir := t.TempDir()
 	in := &attest.Input{Layout: attest.Layout{
@@ -33,7 +33,7 @@ func environment(t *testing.T, existing map[string]string) (string, *attest.Inpu
 	return dir, in
 }
 
-func put(t *testing.T, dir string, files map[string]string) {
+func put(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
 		p := filepath.Join(dir, name)
@@ -46,7 +46,7 @@ func put(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-func tree(t *testing.T, l attest.Layout) *evidence.Tree {
+func tree(t testing.TB, l attest.Layout) *evidence.Tree {
 	t.Helper()
 	out, err := walk.Tree(t.Context(), l, []string{"/home/user"}, nil)
 	if err != nil {

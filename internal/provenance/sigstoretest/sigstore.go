@@ -46,6 +46,8 @@ type logKey struct {
 type Signer struct {
 	Issuer, Subject                 string
 	Repository, Config, Ref, Commit string
+	// RepositoryID and OwnerID are the forge's numbers; empty leaves them out.
+	RepositoryID, OwnerID string
 }
 
 // GitHub is a workflow of a repository on its default branch.
@@ -200,7 +202,9 @@ func (s *Sigstore) certificate(by Signer, key *ecdsa.PrivateKey) ([]byte, error)
 	default:
 		template.URIs = []*url.URL{subject}
 	}
-	for n, value := range map[int]string{8: by.Issuer, 12: by.Repository, 13: by.Commit, 14: by.Ref, 18: by.Config} {
+	for n, value := range map[int]string{
+		8: by.Issuer, 12: by.Repository, 13: by.Commit, 14: by.Ref, 15: by.RepositoryID, 17: by.OwnerID, 18: by.Config,
+	} {
 		if value == "" {
 			continue
 		}
