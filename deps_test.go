@@ -208,6 +208,10 @@ func boundaries() []boundary {
 			why:   "report renders the nouns; saved evidence renders the same",
 		},
 		{
+			pkg: "internal/suite", may: []string{"policy"}, outside: engine, never: []string{"net", "os", "os/exec"},
+			why: "suite runs tests in the policy engine, on files that it is given",
+		},
+		{
 			pkg: "internal/step", may: []string{
 				"attestation", "evidence", "internal/attest", "internal/attest/*", "internal/capture", "internal/capture/*",
 				"internal/egress", "internal/interpreter", "internal/pypi", "internal/sandbox", "internal/seal",
@@ -239,6 +243,10 @@ func boundaries() []boundary {
 		{
 			pkg: "bench", may: []string{"**", "internal/testpkg"},
 			why: "benchmarks measure everything",
+		},
+		{
+			pkg: "bench/detect", may: []string{"**", "internal/testpkg", "internal/provenance/sigstoretest"},
+			why: "detect measures the whole of it, on packages and with index attestations that it makes itself",
 		},
 	}
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
+	"pip-witness/policy"
 	"pip-witness/rules"
 )
 
@@ -53,34 +50,23 @@ func TestReadmeRules(t *testing.T) {
 
 // ruleTable lists, for each module, what its rules are about.
 func ruleTable(t *testing.T) string {
-	names, err := fs.Glob(rules.FS, "*.rego")
+	catalogue, err := policy.LoadCatalogue(rules.FS, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(names)
+	pages, err := catalogue.Pages()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var table strings.Builder
 	table.WriteString("\n| module | judges | rules |\n|---|---|---|\n")
-	for _, name := range names {
-		src, err := fs.ReadFile(rules.FS, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		module, err := ast.ParseModuleWithOpts(name, string(src), ast.ParserOptions{ProcessAnnotation: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		title := ""
+	for _, p := range pages {
 		var ids []string
-		for _, a := range module.Annotations {
-			if a.Scope == "package" {
-				title = a.Title
-			}
-			if id, ok := a.Custom["id"].(string); ok && !slices.Contains(ids, "`"+id+"`") {
-				ids = append(ids, "`"+id+"`")
-			}
+		for _, r := range p.Rules {
+			ids = append(ids, "`"+r.ID+"`")
 		}
 		slices.Sort(ids)
-		fmt.Fprintf(&table, "| %s | %s | %s |\n", strings.TrimSuffix(path.Base(name), ".rego"), title, strings.Join(ids, " "))
+		fmt.Fprintf(&table, "| %s | %s | %s |\n", p.Name, p.Title, strings.Join(ids, " "))
 	}
 	table.WriteString("\n")
 	return table.String()

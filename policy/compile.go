@@ -39,6 +39,8 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error)
 	// Now is the time of compilation.
 	Now time.Time
+	// Programs keeps what is compiled on the way; nil keeps nothing.
+	Programs *Programs
 }
 
 // source is the specification's form of a policy.
@@ -92,6 +94,9 @@ func Compile(ctx context.Context, src []byte, o Options) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile policy: %w", err)
 	}
+	if o.Programs == nil {
+		o.Programs = &Programs{}
+	}
 	c := &compiler{options: o, catalogue: catalogue, linked: map[string]Module{}}
 	p, err := c.policy(ctx, s)
 	if err != nil {
@@ -126,6 +131,7 @@ type compiler struct {
 	options   Options
 	catalogue *Catalogue
 	linked    map[string]Module
+	ownSteps  []string // whose command-run is searched for the user's own indicators
 }
 
 func (c *compiler) policy(ctx context.Context, s source) (*Policy, error) {
@@ -171,7 +177,25 @@ func (c *compiler) policy(ctx context.Context, s source) (*Policy, error) {
 			return nil, fmt.Errorf("external %q: %w", name, err)
 		}
 	}
+	if c.own() && len(c.ownSteps) == 0 {
+		return nil, fmt.Errorf("indicators %q: no step has a command-run with modules, so nothing would look for them", ownIndicators)
+	}
 	return p, p.Check()
+}
+
+// own reports whether there are indicators of the user's own. Only their module
+// reads them: it is added to every command-run that is judged at all, so that no policy has
+// to name it and no list is without effect.
+func (c *compiler) own() bool {
+	m, _ := c.catalogue.indicators[ownIndicators].(map[string]any)
+	list, _ := m["indicators"].([]any)
+	return len(list) > 0
+}
+
+// judgesOwn reports whether their module has to be added to an attestation.
+func (c *compiler) judgesOwn(req AttestationReq) bool {
+	short, err := attestation.ResolveShort("command-run/v0.1")
+	return c.own() && err == nil && req.Type == short && len(req.RegoPolicies) > 0
 }
 
 func (c *compiler) expires(s source) time.Time {
@@ -249,6 +273,16 @@ func (c *compiler) step(ctx context.Context, p *Policy, name string, s sourceSte
 				return fmt.Errorf("attestation %q: %w", a.Type, err)
 			}
 			req.RegoPolicies = append(req.RegoPolicies, m)
+		}
+		if c.judgesOwn(req) {
+			c.ownSteps = append(c.ownSteps, name)
+			m, err := c.module(ctx, json.RawMessage(`"`+ownModule+`"`))
+			if err != nil {
+				return fmt.Errorf("attestation %q: %w", a.Type, err)
+			}
+			if !slices.ContainsFunc(req.RegoPolicies, func(o Module) bool { return o.Name == ownModule }) {
+				req.RegoPolicies = append(req.RegoPolicies, m)
+			}
 		}
 		step.Attestations = append(step.Attestations, req)
 	}
@@ -335,7 +369,7 @@ func (c *compiler) link(ctx context.Context, name string, src []byte) (Module, e
 	if err != nil {
 		return Module{}, err
 	}
-	if _, err := CompileModule(ctx, name, text); err != nil {
+	if _, err := c.options.Programs.Compile(ctx, name, text); err != nil {
 		return Module{}, err
 	}
 	return Module{Name: name, Module: text}, nil

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -34,6 +35,22 @@ func literalPrefixes(m *ast.Module) prefixes {
 	return out
 }
 
+// spells is [prefixes.spells]. The literals are looked through once for each
+// prefix: a module may answer with a hundred thousand messages.
+func (p *Program) spells(severity, rule string) bool {
+	key := severity + ":" + rule
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	spelt, known := p.spelt[key]
+	if !known {
+		spelt = p.prefixes.spells(severity, rule)
+		if len(p.spelt) < maxSpelt {
+			p.spelt[key] = spelt
+		}
+	}
+	return spelt
+}
+
 // spells reports whether the module's text holds the prefix whole, or its rule
 // id and its severity apart (as arguments of a function that joins them).
 func (p prefixes) spells(severity, rule string) bool {
@@ -64,7 +81,7 @@ func (p *Program) Finding(step string, m Message) Finding {
 	if err != nil {
 		return f
 	}
-	if !p.prefixes.spells(groups[1], groups[2]) {
+	if !p.spells(groups[1], groups[2]) {
 		f.Severity = max(severity, High)
 		return f
 	}
@@ -105,12 +122,17 @@ func printable(s string) string {
 	return b.String()
 }
 
-// Matches reports whether the exception is about this finding. Where the module
-// answered with an object its path, host and package are compared; where it
-// answered with text, Path is compared with the first absolute path in it and
-// Host with the first address or host:port, because what follows may have been
-// chosen by the package that was judged; Package must be a word of the text.
-func (e Exception) Matches(f Finding, m Message) bool {
+// Matches reports whether the exception is about this finding of a run that
+// installed the given packages (normalised names; none when the evidence does not
+// say). Where the module answered with an object its fields are compared. Where it
+// answered with text, Path is compared with the first absolute path in it, Host
+// with the first address or host:port, and Command with the first text in quotes,
+// which names the process in messages about one, because what follows may have been
+// chosen by the package that was judged. Value is compared with every text in
+// quotes. Package must have been installed in the run, and be a word of the text or
+// all of a quoted one; messages about processes name no package, so there one of
+// the other fields may stand in for the word.
+func (e Exception) Matches(f Finding, m Message, installed []string) bool {
 	if e.Rule != f.Rule {
 		return false
 	}
@@ -120,13 +142,62 @@ func (e Exception) Matches(f Finding, m Message) bool {
 	if e.Host != "" && !matchHost(e.Host, orFirst(m.Host, m.Text, isHost)) {
 		return false
 	}
-	if e.Package == "" {
-		return true
+	quoted := quotedTexts(m.Text)
+	if e.Command != "" && !matchPath(e.Command, cmp.Or(m.Command, append(quoted, "")[0])) {
+		return false
+	}
+	if e.Value != "" {
+		if m.Value != "" {
+			quoted = []string{m.Value}
+		}
+		if !slices.ContainsFunc(quoted, func(text string) bool { return matchPath(e.Value, text) }) {
+			return false
+		}
+	}
+	return e.Package == "" || e.matchesPackage(m, installed)
+}
+
+func (e Exception) matchesPackage(m Message, installed []string) bool {
+	name := NormalName(e.Package)
+	if len(installed) > 0 && !slices.Contains(installed, name) {
+		return false
 	}
 	if m.Package != "" {
-		return NormalName(m.Package) == NormalName(e.Package)
+		return NormalName(m.Package) == name
 	}
-	return first(m.Text, func(word string) bool { return NormalName(word) == NormalName(e.Package) }) != ""
+	if first(m.Text, func(word string) bool { return NormalName(word) == name }) != "" {
+		return true
+	}
+	return len(installed) > 0 && (e.Path != "" || e.Host != "" || e.Command != "" || e.Value != "")
+}
+
+// quotedTexts are the texts in double quotes, in order, unescaped; an end that is
+// missing ends the last one.
+func quotedTexts(text string) []string {
+	var out []string
+	var b strings.Builder
+	inside, escaped := false, false
+	for _, r := range text {
+		switch {
+		case !inside:
+			inside = r == '"'
+		case escaped:
+			b.WriteRune(r)
+			escaped = false
+		case r == '\\':
+			escaped = true
+		case r == '"':
+			out = append(out, b.String())
+			b.Reset()
+			inside = false
+		default:
+			b.WriteRune(r)
+		}
+	}
+	if inside {
+		out = append(out, b.String())
+	}
+	return out
 }
 
 func orFirst(given, text string, is func(string) bool) string {
@@ -138,14 +209,40 @@ func orFirst(given, text string, is func(string) bool) string {
 
 // first returns the first word of text for which is holds.
 func first(text string, is func(string) bool) string {
-	for _, word := range strings.Fields(text) {
-		word = strings.Trim(word, "\"'`()<>{},;")
-		if word = strings.TrimRight(word, ".:"); word != "" && is(word) {
+	for _, word := range messageWords(text) {
+		if word != "" && is(word) {
 			return word
 		}
 	}
 	return ""
 }
+
+// messageWords are the words of a message, without what stands around them. A quoted text is
+// one word: shipped modules quote what a package chose, which must not bring words
+// of its own into the sentence.
+func messageWords(text string) []string {
+	var out []string
+	for text != "" {
+		start := strings.IndexByte(text, '"')
+		if start < 0 {
+			start = len(text)
+		}
+		for _, word := range strings.Fields(text[:start]) {
+			out = append(out, strings.TrimRight(strings.Trim(word, "'`()<>{},;"), ".:"))
+		}
+		text = text[start:]
+		if groups := quotedText.FindStringSubmatch(text); groups != nil {
+			out = append(out, groups[1])
+			text = text[len(groups[0]):]
+		} else if text != "" {
+			text = text[1:] // a quote without an end
+		}
+	}
+	return out
+}
+
+// quotedText is a quoted text; a backslash takes the meaning of what follows it.
+var quotedText = regexp.MustCompile(`^"((?:[^"\\]|\\.)*)"`)
 
 func isPath(word string) bool { return strings.HasPrefix(word, "/") }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/format"
-	"go.yaml.in/yaml/v3"
 )
 
 // Prefixes of the rules that linking adds to a module; a module must not use
@@ -61,15 +60,7 @@ func LoadCatalogue(files fs.FS, indicators map[string]any) (*Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = each(files, "indicators/*.yaml", func(name string, data []byte) error {
-		var v any
-		if err := yaml.Unmarshal(data, &v); err != nil {
-			return fmt.Errorf("read indicators %q: %w", name, err)
-		}
-		c.indicators[name] = v
-		return nil
-	})
-	if err != nil {
+	if err := readIndicators(files, c.indicators); err != nil {
 		return nil, err
 	}
 	return c, c.merge(indicators)
@@ -106,17 +97,6 @@ func (c *Catalogue) Module(name string) ([]byte, bool) {
 	return src, ok
 }
 
-// ParseIndicators reads a YAML file of changes to the indicator data: its
-// top-level keys are names of indicator files, lists are appended to the
-// shipped ones, maps are merged, anything else replaces.
-func ParseIndicators(data []byte) (map[string]any, error) {
-	var m map[string]any
-	if err := yaml.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("read indicators: %w", err)
-	}
-	return m, nil
-}
-
 func (c *Catalogue) merge(changes map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		base, ok := c.indicators[name]
@@ -151,6 +131,10 @@ func mergeValue(base, change any) (any, error) {
 			if !exists {
 				out[key] = v
 				continue
+			}
+			if key == "source" && old != v {
+				// Whose word an entry is stays told, for the shipped ones too.
+				v = fmt.Sprintf("%v; %v", old, v)
 			}
 			merged, err := mergeValue(old, v)
 			if err != nil {

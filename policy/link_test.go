@@ -252,7 +252,7 @@ func TestLinkModules(t *testing.T) {
 }
 
 func TestIndicatorChangesAreCompiledIn(t *testing.T) {
-	changes, err := ParseIndicators([]byte("credentials:\n  suffixes: [/.own/token]\n"))
+	changes, err := ParseIndicators([]byte("credentials:\n  suffixes: [/.own/token]\n"), os.DirFS("testdata/rules"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -134,11 +135,14 @@ type Exception struct {
 	Reason string `json:"reason"`
 	// Expires ends the exception; required.
 	Expires time.Time `json:"expires"`
-	// Package, Path and Host narrow it; all that are given must match. Path may
-	// hold the wildcards of path.Match.
+	// Package, Path, Host, Command and Value narrow it; all that are given must
+	// match. Path, Command and Value may hold the wildcards of path.Match: see
+	// [Exception.Matches].
 	Package string `json:"package,omitempty"`
 	Path    string `json:"path,omitempty"`
 	Host    string `json:"host,omitempty"`
+	Command string `json:"command,omitempty"`
+	Value   string `json:"value,omitempty"`
 }
 
 // Threshold is FailOn, or the default.
@@ -198,14 +202,14 @@ func allDone(names []string, done map[string]bool) bool {
 
 // cycle walks from the first step that could not be ordered until it repeats.
 func (p *Policy) cycle(done map[string]bool) []string {
-	var path []string
+	var walked []string
 	at := p.StepNames()[slices.IndexFunc(p.StepNames(), func(n string) bool { return !done[n] })]
-	for !slices.Contains(path, at) {
-		path = append(path, at)
+	for !slices.Contains(walked, at) {
+		walked = append(walked, at)
 		sources := p.Steps[at].Sources()
 		at = sources[slices.IndexFunc(sources, func(n string) bool { return !done[n] })]
 	}
-	return append(path[slices.Index(path, at):], at)
+	return append(walked[slices.Index(walked, at):], at)
 }
 
 // Check reports everything that makes a compiled policy unusable, except its
@@ -247,6 +251,11 @@ func (p *Policy) Check() error {
 	for i, e := range p.Exceptions {
 		if e.Rule == "" || e.Reason == "" || e.Expires.IsZero() {
 			return fmt.Errorf("exception %d (rule %q): rule, reason and expires are all required", i+1, e.Rule)
+		}
+		for _, pattern := range []string{e.Path, e.Command, e.Value} {
+			if _, err := path.Match(pattern, ""); err != nil {
+				return fmt.Errorf("exception %d (rule %q): pattern %q: %w", i+1, e.Rule, pattern, err)
+			}
 		}
 	}
 	_, err := p.Order()
@@ -321,6 +330,8 @@ func (k PublicKey) check(id string) error {
 	}
 	return nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func quoteList(names []string) string {
 	quoted := make([]string, len(names))

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown/cache"
 )
 
 // DefaultEvalTimeout is the time limit of one module's evaluation.
@@ -45,7 +47,13 @@ type Program struct {
 	Reads    Reads
 	query    rego.PreparedEvalQuery
 	prefixes prefixes
+	// spelt remembers answers about prefixes.
+	mu    sync.Mutex
+	spelt map[string]bool
 }
+
+// maxSpelt bounds the prefixes that are remembered: a package may make some up.
+const maxSpelt = 10_000
 
 // Answer is what a module answered.
 type Answer struct {
@@ -58,8 +66,13 @@ type Answer struct {
 // Message is one element of deny.
 type Message struct {
 	Text string
-	// Path, Host and Package are set when the module answered with objects.
-	Path, Host, Package string
+	// Path, Host, Package, Command and Value are set when the module answered with
+	// objects that have these fields.
+	Path, Host, Package, Command, Value string
+}
+
+func (m Message) fields() string {
+	return strings.Join([]string{m.Text, m.Path, m.Host, m.Package, m.Command, m.Value}, "\x00")
 }
 
 // CompileModule compiles one module: as Rego v1, or as v0 where that does not
@@ -121,6 +134,7 @@ func compile(ctx context.Context, name string, m *ast.Module, version ast.RegoVe
 	options := []func(*rego.Rego){
 		rego.Query(query), rego.Compiler(c), rego.SetRegoVersion(ast.RegoV1),
 		rego.Capabilities(Capabilities()), rego.StrictBuiltinErrors(true),
+		rego.InterQueryBuiltinValueCache(Patterns(ctx)),
 	}
 	if data != nil {
 		options = append(options, data)
@@ -129,7 +143,7 @@ func compile(ctx context.Context, name string, m *ast.Module, version ast.RegoVe
 	if err != nil {
 		return nil, fmt.Errorf("compile module %q: %w", name, err)
 	}
-	p := &Program{Name: name, RegoVersion: "v1", query: prepared, prefixes: literalPrefixes(m), Reads: readsOf(c)}
+	p := &Program{Name: name, RegoVersion: "v1", query: prepared, prefixes: literalPrefixes(m), Reads: readsOf(c), spelt: map[string]bool{}}
 	if version == ast.RegoV0 {
 		p.RegoVersion = "v0"
 	}
@@ -143,6 +157,20 @@ func compile(ctx context.Context, name string, m *ast.Module, version ast.RegoVe
 func newCompiler(version ast.RegoVersion) *ast.Compiler {
 	return ast.NewCompiler().WithCapabilities(Capabilities()).WithDefaultRegoVersion(version).
 		WithSkipStages(ast.StageBuildComprehensionIndices)
+}
+
+// maxPatterns bounds the patterns that are kept compiled: a module may make some of
+// what a package chose.
+const maxPatterns = 4096
+
+// Patterns returns memory for compiled regular expressions and globs. The engine's own
+// holds 100 of each, fewer than the shipped indicators have, and a loop over more of them
+// compiles each one again for every path.
+func Patterns(ctx context.Context) cache.InterQueryValueCache {
+	most := maxPatterns
+	return cache.NewInterQueryValueCache(ctx, &cache.Config{
+		InterQueryBuiltinValueCache: cache.InterQueryBuiltinValueCacheConfig{MaxNumEntries: &most},
+	})
 }
 
 // explain says of a removed builtin that it was removed on purpose.
@@ -254,7 +282,10 @@ func readDeny(v any) ([]Message, error) {
 		return nil, fmt.Errorf("the answer is %s, want a set of strings", kindOf(v))
 	}
 	slices.SortFunc(out, func(a, b Message) int {
-		return strings.Compare(a.Text+"\x00"+a.Path+"\x00"+a.Host+"\x00"+a.Package, b.Text+"\x00"+b.Path+"\x00"+b.Host+"\x00"+b.Package)
+		if c := strings.Compare(a.Text, b.Text); c != 0 {
+			return c
+		}
+		return strings.Compare(a.fields(), b.fields())
 	})
 	return out, nil
 }
@@ -273,6 +304,8 @@ func readMessage(v any) (Message, error) {
 		m.Path, _ = v["path"].(string)
 		m.Host, _ = v["host"].(string)
 		m.Package, _ = v["package"].(string)
+		m.Command, _ = v["command"].(string)
+		m.Value, _ = v["value"].(string)
 		return m, nil
 	}
 	return Message{}, fmt.Errorf("the answer holds %s, want strings", kindOf(v))

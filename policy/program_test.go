@@ -33,7 +33,7 @@ func TestAnswerShapes(t *testing.T) {
 		"array":            {module: `deny := ["b", "a"]`, want: two},
 		"object":           {module: `deny[m] if some m in ["b", "a"]`, want: two},
 		"v0 set":           {module: `deny[m] { m := ["b", "a"][_] }`, want: two},
-		"objects with msg": {module: `deny contains {"msg": "a", "path": "/x", "host": "h", "package": "p"}`, want: []Message{{"a", "/x", "h", "p"}}},
+		"objects with msg": {module: `deny contains {"msg": "a", "path": "/x", "host": "h", "package": "p", "command": "c", "value": "v"}`, want: []Message{{"a", "/x", "h", "p", "c", "v"}}},
 		"empty set":        {module: `deny contains m if { m := "x"; false }`},
 		"number":           {module: `deny := 7`, wantErr: "the answer is a number"},
 		"boolean":          {module: `deny if true`, wantErr: "the answer is a boolean"},
@@ -146,31 +146,56 @@ func TestFindingPrefixes(t *testing.T) {
 func TestExceptionMatches(t *testing.T) {
 	text := func(s string) Message { return Message{Text: s} }
 	tests := map[string]struct {
-		e    Exception
-		m    Message
-		want bool
+		e         Exception
+		m         Message
+		want      bool
+		installed []string
 	}{
-		"rule only":            {Exception{}, text("x"), true},
-		"other rule":           {Exception{Rule: "Z"}, text("x"), false},
-		"path":                 {Exception{Path: "/a/b"}, text("read /a/b, which is secret"), true},
-		"path pattern":         {Exception{Path: "/a/*"}, text("read '/a/b'"), true},
-		"second path is no":    {Exception{Path: "/a/b"}, text("read /home/user/.ssh/id_rsa /a/b"), false},
-		"path of object":       {Exception{Path: "/a/b"}, Message{Text: "read /z", Path: "/a/b"}, true},
-		"host":                 {Exception{Host: "192.0.2.1"}, text("connected to 192.0.2.1:443 at import"), true},
-		"host and port":        {Exception{Host: "192.0.2.1:443"}, text("connected to 192.0.2.1:443 at import"), true},
-		"other port":           {Exception{Host: "192.0.2.1:80"}, text("connected to 192.0.2.1:443 at import"), false},
-		"IPv6":                 {Exception{Host: "2001:db8::1"}, text("connected to [2001:db8::1]:443"), true},
-		"longer host":          {Exception{Host: "files.example"}, text("connected to files.example.evil.test:443"), false},
-		"package":              {Exception{Package: "Py.Yaml"}, text("py-yaml wrote"), true},
-		"package and no path":  {Exception{Package: "p", Path: "/a"}, text("p wrote"), false},
-		"part of package name": {Exception{Package: "yaml"}, text("py-yaml wrote"), false},
+		"rule only":                           {Exception{}, text("x"), true, nil},
+		"other rule":                          {Exception{Rule: "Z"}, text("x"), false, nil},
+		"path":                                {Exception{Path: "/a/b"}, text("read /a/b, which is secret"), true, nil},
+		"path pattern":                        {Exception{Path: "/a/*"}, text("read '/a/b'"), true, nil},
+		"second path is no":                   {Exception{Path: "/a/b"}, text("read /home/user/.ssh/id_rsa /a/b"), false, nil},
+		"path of object":                      {Exception{Path: "/a/b"}, Message{Text: "read /z", Path: "/a/b"}, true, nil},
+		"host":                                {Exception{Host: "192.0.2.1"}, text("connected to 192.0.2.1:443 at import"), true, nil},
+		"host and port":                       {Exception{Host: "192.0.2.1:443"}, text("connected to 192.0.2.1:443 at import"), true, nil},
+		"other port":                          {Exception{Host: "192.0.2.1:80"}, text("connected to 192.0.2.1:443 at import"), false, nil},
+		"IPv6":                                {Exception{Host: "2001:db8::1"}, text("connected to [2001:db8::1]:443"), true, nil},
+		"longer host":                         {Exception{Host: "files.example"}, text("connected to files.example.evil.test:443"), false, nil},
+		"package":                             {Exception{Package: "Py.Yaml"}, text("py-yaml wrote"), true, nil},
+		"package and no path":                 {Exception{Package: "p", Path: "/a"}, text("p wrote"), false, nil},
+		"part of package name":                {Exception{Package: "yaml"}, text("py-yaml wrote"), false, nil},
+		"package that the run does not have":  {Exception{Package: "yaml"}, text("yaml wrote"), false, []string{"other"}},
+		"package of the run":                  {Exception{Package: "yaml"}, text("yaml wrote"), true, []string{"other", "yaml"}},
+		"package of the run, not named":       {Exception{Package: "yaml"}, text("a process wrote"), false, []string{"yaml"}},
+		"not named, with another restriction": {Exception{Package: "Yaml", Path: "/a"}, text("a process wrote /a"), true, []string{"yaml"}},
+		"package of object decides":           {Exception{Package: "yaml", Path: "/a"}, Message{Text: "yaml /a", Package: "x"}, false, []string{"yaml"}},
+		"command":                             {Exception{Command: "/usr/bin/cc"}, text(`the process "/usr/bin/cc" ran "x"`), true, nil},
+		"command pattern":                     {Exception{Command: "/usr/lib/*/cc1"}, text(`the process "/usr/lib/gcc/cc1" ran`), true, nil},
+		"command in the second place":         {Exception{Command: "/usr/bin/cc"}, text(`the process "/tmp/x" ran "/usr/bin/cc"`), false, nil},
+		"command without quotes":              {Exception{Command: "/usr/bin/cc"}, text(`it ran /usr/bin/cc`), false, nil},
+		"command of object":                   {Exception{Command: "cc -c"}, Message{Text: `"x"`, Command: "cc -c"}, true, nil},
+		"value":                               {Exception{Value: "--proxy"}, text(`the process "curl" had "--proxy"`), true, nil},
+		"value pattern":                       {Exception{Value: "AWS_*"}, text(`the variable "AWS_PROFILE" was read`), true, nil},
+		"part of a value":                     {Exception{Value: "AWS"}, text(`the variable "AWS_PROFILE" was read`), false, nil},
+		"value outside quotes":                {Exception{Value: "curl"}, text(`curl ran "x"`), false, nil},
+		"value forged by an escaped quote":    {Exception{Value: "ok"}, text(`it wrote "/tmp/a\" and \"ok\" b"`), false, nil},
+		"value with escapes":                  {Exception{Value: `say "hi"`}, text(`it ran "say \"hi\""`), true, nil},
+		"value of object":                     {Exception{Value: "v"}, Message{Text: `"x"`, Value: "v"}, true, nil},
+		"text of object is no value":          {Exception{Value: "x"}, Message{Text: `"x"`, Value: "v"}, false, nil},
+		"package in quotes":                   {Exception{Package: "p"}, text(`"p" wrote`), true, nil},
+		"chosen words no name":                {Exception{Package: "p"}, text(`the process "/tmp/x p" wrote`), false, nil},
+		"chosen words no host":                {Exception{Host: "a.example"}, text(`"/tmp/x a.example" contacted b.example:443`), false, nil},
+		"escaped quote":                       {Exception{Package: "p"}, text(`"/tmp/x\" p \"" wrote`), false, nil},
+		"quote without an end":                {Exception{Package: "p"}, text(`5" p`), true, nil},
+		"path with a blank":                   {Exception{Path: "/a b"}, text(`wrote "/a b"`), true, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if tt.e.Rule == "" {
 				tt.e.Rule = "R"
 			}
-			if got := tt.e.Matches(Finding{Rule: "R"}, tt.m); got != tt.want {
+			if got := tt.e.Matches(Finding{Rule: "R"}, tt.m, tt.installed); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

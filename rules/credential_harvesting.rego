@@ -8,10 +8,12 @@
 #   - ref: https://attack.mitre.org/tactics/TA0006/
 package pip_witness.credential_harvesting # regal ignore:file-length
 
-import data.pip_witness.indicators.credential_programs as programs
+import data.pip_witness.indicators.credential_programs as table
+import data.pip_witness.lib.connections
 import data.pip_witness.lib.coverage
 import data.pip_witness.lib.credentials
 import data.pip_witness.lib.process
+import data.pip_witness.lib.programs
 import data.pip_witness.lib.text
 
 import rego.v1
@@ -28,9 +30,7 @@ import rego.v1
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_SSH_KEY"
-	msg := credentials.message(access, "CRED_SSH_KEY", "a package that installs or builds has no use for keys")
+	some msg in credentials.messages("CRED_SSH_KEY", "a package that installs or builds has no use for keys")
 }
 
 # METADATA
@@ -45,9 +45,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_CLOUD"
-	msg := credentials.message(access, "CRED_CLOUD", "with them a stranger rents machines and reads data in your name")
+	some msg in credentials.messages("CRED_CLOUD", "with them a stranger rents machines and reads data in your name")
 }
 
 # METADATA
@@ -62,9 +60,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_KUBE"
-	msg := credentials.message(access, "CRED_KUBE", "they open a whole cluster")
+	some msg in credentials.messages("CRED_KUBE", "they open a whole cluster")
 }
 
 # METADATA
@@ -79,9 +75,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_K8S_SA_TOKEN"
-	msg := credentials.message(access, "CRED_K8S_SA_TOKEN", "it opens the cluster in which this container runs")
+	some msg in credentials.messages("CRED_K8S_SA_TOKEN", "it opens the cluster in which this container runs")
 }
 
 # METADATA
@@ -96,9 +90,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_DOCKER"
-	msg := credentials.message(access, "CRED_DOCKER", "with them a stranger replaces your images")
+	some msg in credentials.messages("CRED_DOCKER", "with them a stranger replaces your images")
 }
 
 # METADATA
@@ -113,9 +105,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_REGISTRY"
-	msg := credentials.message(access, "CRED_REGISTRY", "with them a worm publishes itself under your name")
+	some msg in credentials.messages("CRED_REGISTRY", "with them a worm publishes itself under your name")
 }
 
 # METADATA
@@ -130,9 +120,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_NETRC"
-	msg := credentials.message(access, "CRED_NETRC", "it holds passwords for many hosts")
+	some msg in credentials.messages("CRED_NETRC", "it holds passwords for many hosts")
 }
 
 # METADATA
@@ -147,9 +135,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_GIT"
-	msg := credentials.message(access, "CRED_GIT", "with them a stranger pushes to your repositories")
+	some msg in credentials.messages("CRED_GIT", "with them a stranger pushes to your repositories")
 }
 
 # METADATA
@@ -164,9 +150,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_DEVTOOLS"
-	msg := credentials.message(access, "CRED_DEVTOOLS", "each of them opens another service")
+	some msg in credentials.messages("CRED_DEVTOOLS", "each of them opens another service")
 }
 
 # METADATA
@@ -181,9 +165,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_AI_AGENT"
-	msg := credentials.message(access, "CRED_AI_AGENT", "they hold tokens, conversations and commands that run later")
+	some msg in credentials.messages("CRED_AI_AGENT", "they hold tokens, conversations and commands that run later")
 }
 
 # METADATA
@@ -198,9 +180,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_PASSWORD_MANAGER"
-	msg := credentials.message(access, "CRED_PASSWORD_MANAGER", "it is everything that the user protects")
+	some msg in credentials.messages("CRED_PASSWORD_MANAGER", "it is everything that the user protects")
 }
 
 # METADATA
@@ -215,9 +195,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_BROWSER"
-	msg := credentials.message(access, "CRED_BROWSER", "cookies and passwords open every account")
+	some msg in credentials.messages("CRED_BROWSER", "cookies and passwords open every account")
 }
 
 # METADATA
@@ -232,9 +210,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_CRYPTO_WALLET"
-	msg := credentials.message(access, "CRED_CRYPTO_WALLET", "what it holds is gone once it is read")
+	some msg in credentials.messages("CRED_CRYPTO_WALLET", "what it holds is gone once it is read")
 }
 
 # METADATA
@@ -249,9 +225,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_SHELL_HISTORY"
-	msg := credentials.message(access, "CRED_SHELL_HISTORY", "secrets are typed there")
+	some msg in credentials.messages("CRED_SHELL_HISTORY", "secrets are typed there")
 }
 
 # METADATA
@@ -266,9 +240,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_DOTENV"
-	msg := credentials.message(access, "CRED_DOTENV", "such files hold the secrets of an application")
+	some msg in credentials.messages("CRED_DOTENV", "such files hold the secrets of an application")
 }
 
 # METADATA
@@ -283,9 +255,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_DB_CLIENT"
-	msg := credentials.message(access, "CRED_DB_CLIENT", "it opens the database")
+	some msg in credentials.messages("CRED_DB_CLIENT", "it opens the database")
 }
 
 # METADATA
@@ -300,9 +270,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_TLS_PRIVATE_KEY"
-	msg := credentials.message(access, "CRED_TLS_PRIVATE_KEY", "with it a stranger is your server")
+	some msg in credentials.messages("CRED_TLS_PRIVATE_KEY", "with it a stranger is your server")
 }
 
 # METADATA
@@ -317,9 +285,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_ETC_SHADOW"
-	msg := credentials.message(access, "CRED_ETC_SHADOW", "it holds the system's password hashes or tickets")
+	some msg in credentials.messages("CRED_ETC_SHADOW", "it holds the system's password hashes or tickets")
 }
 
 # METADATA
@@ -334,9 +300,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_PROC_ENVIRON"
-	msg := credentials.message(access, "CRED_PROC_ENVIRON", "the environment of another process holds its secrets")
+	some msg in credentials.messages("CRED_PROC_ENVIRON", "the environment of another process holds its secrets")
 }
 
 # METADATA
@@ -347,23 +311,23 @@ deny contains msg if {
 #   severity: CRITICAL
 #   attack: T1003.007
 #   incidents: [Mini Shai-Hulud, lightning]
-#   false_positives: debuggers, when they run
+#   false_positives: debuggers, when they run; a process that reads itself or what it started is none
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_PROC_MEM"
-	msg := credentials.message(access, "CRED_PROC_MEM", "secrets that are masked in a log are plain in memory")
+	some msg in credentials.messages("CRED_PROC_MEM", "secrets that are masked in a log are plain in memory")
 }
 
 deny contains msg if {
-	some proc in input.processes
-	some event in proc.syscallEvents
-	_reads_memory(event)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:CRED_PROC_MEM: %s called %s on another process; secrets that are masked in a log are plain in memory",
 		[process.describe(proc), text.safe(event.syscall)],
-	)
+	) |
+		some i, proc in input.processes
+		some event in proc.syscallEvents
+		_reads_memory(event)
+		not _reads_own(i, event)
+	})
 }
 
 # METADATA
@@ -378,9 +342,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_CI_OIDC"
-	msg := credentials.message(access, "CRED_CI_OIDC", "with them a stranger publishes as your pipeline")
+	some msg in credentials.messages("CRED_CI_OIDC", "with them a stranger publishes as your pipeline")
 }
 
 # METADATA
@@ -395,9 +357,7 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_MESSENGER"
-	msg := credentials.message(access, "CRED_MESSENGER", "the session opens the account")
+	some msg in credentials.messages("CRED_MESSENGER", "the session opens the account")
 }
 
 # METADATA
@@ -412,23 +372,24 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_INPUT_CAPTURE"
-	msg := credentials.message(access, "CRED_INPUT_CAPTURE", "it shows what the user types, says or sees")
+	some msg in credentials.messages("CRED_INPUT_CAPTURE", "it shows what the user types, says or sees")
 }
 
 deny contains msg if {
-	some run in _commands
-	run.base in programs.input_capture.programs
-	msg := sprintf(
-		"HIGH:CRED_INPUT_CAPTURE: %s ran \"%s\", which shows what the user copies or sees",
+	some msg in text.few({sprintf(
+		"HIGH:CRED_INPUT_CAPTURE: %s \"%s\", which shows what the user copies or sees",
 		[run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		run.base in table.input_capture.programs
+	})
 }
 
 # METADATA
 # title: Agents that hold keys
-# description: A process connected to the socket of an SSH or GPG agent or of a keyring.
+# description: >-
+#   A process connected to the socket of an SSH or GPG agent or of a keyring. A look at the kernel's own
+#   keyring is MEDIUM.
 # custom:
 #   id: CRED_SSH_AGENT
 #   severity: CRITICAL
@@ -438,22 +399,36 @@ deny contains msg if {
 #   solution: Do not install it; an agent signs for whoever asks.
 #   needs: connections to local sockets
 deny contains msg if {
-	some proc in input.processes
-	some c in proc.network.connections
-	c.family == "AF_UNIX"
-	c.syscall == "connect"
-	some socket in programs.agent_sockets
-	_agent(socket, c.address)
-	not _own_client(proc, socket)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:CRED_SSH_AGENT: %s connected to \"%s\", %s, which answers for whoever asks",
 		[socket.severity, process.describe(proc), text.safe(c.address), socket.what],
-	)
+	) |
+		some proc in input.processes
+		some c in proc.network.connections
+		c.family == "AF_UNIX"
+		c.syscall == "connect"
+		some socket in table.agent_sockets
+		_agent(socket, connections.word(c, "address"))
+		not _own_client(proc, socket)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"MEDIUM:CRED_SSH_AGENT: %s called %s, which reads keys that the kernel holds",
+		[process.describe(proc), text.safe(event.syscall)],
+	) |
+		some proc in input.processes
+		process.package_controlled(proc)
+		some event in proc.syscallEvents
+		event.syscall in {"keyctl", "request_key"}
+	})
 }
 
 # METADATA
 # title: A tool made to print its credentials
-# description: Package code ran a client with arguments that print tokens or secrets.
+# description: >-
+#   Package code ran a client with arguments that print tokens or secrets. A print of the whole environment is HIGH.
 # custom:
 #   id: CRED_CLI_DUMP
 #   severity: CRITICAL
@@ -463,13 +438,37 @@ deny contains msg if {
 #   solution: Do not install it; replace the credentials of that tool.
 #   needs: arguments of programs
 deny contains msg if {
-	some run in _commands
-	some pattern in programs.dumps[run.base].arguments
-	regex.match(pattern, run.tail)
-	msg := sprintf(
-		"CRITICAL:CRED_CLI_DUMP: %s ran \"%s\", which prints credentials",
+	some msg in text.few({sprintf(
+		"CRITICAL:CRED_CLI_DUMP: %s \"%s\", which prints credentials",
 		[run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		some pattern in table.dumps[run.base].arguments
+		regex.match(pattern, run.tail)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"CRITICAL:CRED_CLI_DUMP: %s \"%s\", which prints credentials",
+		[run.process, text.safe(run.line)],
+	) |
+		some run in _commands
+		regex.match(table.credential_helpers.names, run.base)
+		regex.match(table.credential_helpers.arguments, run.tail)
+	})
+}
+
+# Without arguments env only prints; with a command it is no command of its own.
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"HIGH:CRED_CLI_DUMP: %s \"%s\", which prints the environment with all secrets in it",
+		[run.process, text.safe(run.line)],
+	) |
+		some run in _commands
+		run.base in table.environment_printers.programs
+		regex.match(table.environment_printers.arguments, run.tail)
+	})
 }
 
 # METADATA
@@ -484,22 +483,24 @@ deny contains msg if {
 #   solution: Do not install it; it was looking for secrets to take.
 #   needs: arguments of programs
 deny contains msg if {
-	some run in _commands
-	run.base in programs.scanners.programs
-	msg := sprintf(
-		"HIGH:CRED_SCANNER_TOOL: %s ran \"%s\", which looks for secrets",
+	some msg in text.few({sprintf(
+		"HIGH:CRED_SCANNER_TOOL: %s \"%s\", which looks for secrets",
 		[run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		run.base in table.scanners.programs
+	})
 }
 
 deny contains msg if {
-	some run in _commands
-	run.base in programs.searches.programs
-	regex.match(programs.searches.arguments, run.tail)
-	msg := sprintf(
-		"HIGH:CRED_SCANNER_TOOL: %s searched for secrets with \"%s\"",
+	some msg in text.few({sprintf(
+		"HIGH:CRED_SCANNER_TOOL: %s \"%s\", which searches files for secrets",
 		[run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		run.base in table.searches.programs
+		regex.match(table.searches.arguments, run.tail)
+	})
 }
 
 # METADATA
@@ -553,6 +554,12 @@ _reads_memory(event) if {
 	event.args[0] in {16, 16902}
 }
 
+# Libraries for parallel work try on themselves whether they may.
+_reads_own(i, event) if {
+	event.syscall == "process_vm_readv"
+	process.own(i, event.args[0])
+}
+
 _agent(socket, address) if {
 	some pattern in socket.paths
 	glob.match(pattern, ["/"], address)
@@ -564,19 +571,22 @@ _agent(socket, address) if {
 }
 
 _own_client(proc, socket) if {
+	is_string(proc.program)
 	process.base(proc.program) in socket.clients
 	not process.writable(proc.program)
 }
 
-# Programs that something else than the installer ran.
+# What package code ran or tried to run, also behind a shell or another program.
 _commands contains run if {
-	some proc in input.processes
-	process.role(proc) != "installer"
-	some image in process.images(proc)
+	some command in programs.commands
 	run := {
-		"base": process.base(image.program),
-		"tail": concat(" ", array.slice(image.args, 1, count(image.args))),
-		"line": concat(" ", image.args),
-		"process": process.describe(proc),
+		"base": command.base,
+		"tail": concat(" ", command.args),
+		"line": command.line,
+		"process": sprintf("%s %s", [command.who, _verb(command)]),
 	}
 }
+
+_verb(command) := "ran" if not command.failed
+
+_verb(command) := "tried to run" if command.failed

@@ -19,7 +19,7 @@ _running(program, args) := _ran_by("build-child", program, args)
 
 _ran_by(role, program, args) := _found([fixture.process(
 	role,
-	{"program": program, "execs": fixture.ran(program, args)},
+	{"program": program, "parentpid": 8, "execs": fixture.ran(program, args)},
 )])
 
 _calling(event) := _found([fixture.process("package-code", {"syscallEvents": [event]})])
@@ -154,6 +154,14 @@ test_two_environment_files if {
 	_found(_opening("build-child", ["/root/project/.env", "/root/project/.env.local"])) == {"HIGH:CRED_DOTENV"}
 }
 
+test_own_memory if {
+	_calling({"syscall": "process_vm_readv", "detail": "pid 9", "args": [9]}) == set()
+	reading := fixture.process("package-code", {"syscallEvents": [{"syscall": "process_vm_readv", "args": [10]}]})
+	worker := fixture.process("package-code", {"processid": 10, "parentpid": 9})
+	_found([reading, worker]) == set()
+	_found([reading, object.union(worker, {"parentpid": 2})]) == {"CRITICAL:CRED_PROC_MEM"}
+}
+
 test_memory if {
 	_calling({"syscall": "ptrace", "detail": "", "args": [16, 7]}) == {"CRITICAL:CRED_PROC_MEM"}
 	_calling({"syscall": "process_vm_readv", "detail": "", "args": [7]}) == {"CRITICAL:CRED_PROC_MEM"}
@@ -169,6 +177,7 @@ test_agents if {
 	_socket(fixture.python, "/tmp/ssh-XXXXabc/agent.12") == {"CRITICAL:CRED_SSH_AGENT"}
 	_socket(fixture.python, "/root/.gnupg/S.gpg-agent") == {"CRITICAL:CRED_SSH_AGENT"}
 	_socket(fixture.python, "/run/user/1000/bus") == {"LOW:CRED_SSH_AGENT"}
+	_found([fixture.process("build-child", {"syscallEvents": [{"syscall": "keyctl"}]})]) == {"MEDIUM:CRED_SSH_AGENT"}
 	_socket("/usr/bin/ssh", "/tmp/ssh-XXXXabc/agent.12") == set()
 	_socket("/tmp/ssh", "/tmp/ssh-XXXXabc/agent.12") == {"CRITICAL:CRED_SSH_AGENT"}
 	_socket(fixture.python, "/var/run/nscd/socket") == set()
@@ -178,7 +187,15 @@ test_agents if {
 test_programs if {
 	_running("/usr/bin/kubectl", ["get", "secrets", "-A", "-o", "json"]) == {"CRITICAL:CRED_CLI_DUMP"}
 	_running("/usr/bin/gh", ["auth", "token"]) == {"CRITICAL:CRED_CLI_DUMP"}
+	_running("/usr/bin/docker-credential-pass", ["list"]) == {"CRITICAL:CRED_CLI_DUMP"}
+	_running("/bin/sh", ["-c", "printenv > /tmp/x"]) == {"HIGH:CRED_CLI_DUMP"}
+	_running("/usr/bin/env", ["A=b", "make"]) == set()
+	_running("/usr/bin/npm", ["config", "get", "registry"]) == set()
 	_running("/usr/bin/git", ["rev-parse", "HEAD"]) == set()
+	_found([fixture.process("build-child", {
+		"parentpid": 8,
+		"execs": [{"program": "/usr/bin/gh", "argv": ["gh", "auth", "token"], "errno": "ENOENT"}],
+	})]) == {"CRITICAL:CRED_CLI_DUMP"}
 	_running("/usr/bin/gitleaks", ["detect"]) == {"HIGH:CRED_SCANNER_TOOL"}
 	_running("/usr/bin/grep", ["-r", "PRIVATE KEY", "/"]) == {"HIGH:CRED_SCANNER_TOOL"}
 	_running("/usr/bin/grep", ["-q", "password", "configure"]) == set()
@@ -214,4 +231,13 @@ test_not_evaluated if {
 	count(credential_harvesting.not_evaluated) == 0 with input as fixture.install([])
 	blind := {"coverage": {"trapped": ["openat"]}}
 	"CRED_SSH_AGENT: not observed: connect" in credential_harvesting.not_evaluated with input as blind
+}
+
+# A process that goes through very many of these files is found in the other order.
+test_many_paths if {
+	opened := {sprintf("/root/.ssh/id_%d", [i]): {"sha256": "aa"} | some i in numbers.range(1, 600)}
+	sweeping := fixture.process("build-child", {"openedfiles": opened})
+	messages := credential_harvesting.deny with input as fixture.install([sweeping])
+	count([m | some m in messages; startswith(m, "CRITICAL:CRED_SSH_KEY: the build-child process")]) == 100
+	"CRITICAL:CRED_SSH_KEY: the same of 500 more files, peers or commands" in messages
 }

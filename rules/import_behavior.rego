@@ -4,22 +4,51 @@
 #   An import loads modules. Connections, credentials, programs, changes of files
 #   and security-relevant system calls are judged here against what the
 #   installation did and what honest packages do. The five rule ids of the
-#   specification's example keep their names.
+#   specification's example keep their names. What the behavioural modules find in
+#   the import's evidence is carried along under the ids of those modules.
 # related_resources:
 #   - ref: https://attack.mitre.org/techniques/T1195/002/
 package pip_witness.import_behavior # regal ignore:file-length
 
+import data.pip_witness.attack_sequences
+import data.pip_witness.code_execution
+import data.pip_witness.container_escape
+import data.pip_witness.credential_harvesting
 import data.pip_witness.indicators.import_behavior as known
-import data.pip_witness.indicators.network
 import data.pip_witness.lib.connections
 import data.pip_witness.lib.coverage
 import data.pip_witness.lib.credentials
-import data.pip_witness.lib.opens
 import data.pip_witness.lib.process
+import data.pip_witness.lib.programs
 import data.pip_witness.lib.startup
 import data.pip_witness.lib.text
+import data.pip_witness.lib.writes
+import data.pip_witness.network_exfiltration
+import data.pip_witness.openclaw_ioc
+import data.pip_witness.persistence
+import data.pip_witness.pth_injection
+import data.pip_witness.teampcp_ioc
 
 import rego.v1
+
+# What the behavioural modules say of this evidence.
+deny contains msg if some msg in attack_sequences.deny
+
+deny contains msg if some msg in code_execution.deny
+
+deny contains msg if some msg in container_escape.deny
+
+deny contains msg if some msg in credential_harvesting.deny
+
+deny contains msg if some msg in network_exfiltration.deny
+
+deny contains msg if some msg in openclaw_ioc.deny
+
+deny contains msg if some msg in persistence.deny
+
+deny contains msg if some msg in pth_injection.deny
+
+deny contains msg if some msg in teampcp_ioc.deny
 
 # METADATA
 # title: A connection at import
@@ -32,29 +61,34 @@ import rego.v1
 #   severity: CRITICAL
 #   attack: T1071
 #   incidents: [litellm 1.82.7, telnyx, mistralai 2.4.6, durabletask]
-#   false_positives: Telemetry agents of known distributions, which are MEDIUM.
+#   false_positives: >-
+#     Telemetry agents, and lists that are fetched. The built-in policy has exceptions for those that are known,
+#     each for one distribution and one peer.
 #   solution: Do not use it until its owner explains the connection; waive a known peer by an exception.
 #   needs: connections of connect, sendto, sendmsg and sendmmsg
 deny contains msg if {
-	some contact in connections.contacts
-	msg := sprintf(
-		"%s:IMPORT_NEW_CONNECTION: %s contacted %s (%s)%s; an import needs no network",
+	some msg in text.few({sprintf(
+		"%s:IMPORT_NEW_CONNECTION: %s contacted by %s (%s)%s%s; an import needs no network",
 		[
 			_contact_severity(contact),
-			contact.process,
 			connections.peer(contact),
+			contact.process,
 			text.safe(contact.syscall),
 			_installed_too(contact),
+			_importing,
 		],
-	)
+	) |
+		some contact in connections.contacts
+	})
 }
 
 deny contains msg if {
-	some domain, queries in connections.tunnels
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:IMPORT_NEW_CONNECTION: importing sent %d name queries below \"%s\" that carry encoded data",
 		[queries, text.safe(domain)],
-	)
+	) |
+		some domain, queries in connections.tunnels
+	})
 }
 
 # METADATA
@@ -69,11 +103,12 @@ deny contains msg if {
 #   solution: Do not use it; report it to the index.
 #   needs: what was sent and asked
 deny contains msg if {
-	some leak in connections.leaks
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:IMPORT_CANARY_LEAK: %s sent the decoy credential \"%s\" to %s, which is theft",
 		[leak.process, leak.decoy, leak.to],
-	)
+	) |
+		some leak in connections.leaks
+	})
 }
 
 # METADATA
@@ -88,12 +123,13 @@ deny contains msg if {
 #   solution: Install what it needs beside it and check again, if you use that module.
 #   needs: results of the import harness
 deny contains msg if {
-	some result in input.imports
-	not result.ok
-	msg := sprintf(
-		"LOW:IMPORT_FAILED: module \"%s\" could not be imported (%s environment): %s",
+	some msg in text.few({sprintf(
+		"LOW:IMPORT_FAILED: module \"%s\" could not be imported (%s environment): \"%s\"",
 		[text.safe(result.module), text.safe(result.environment), text.safe(result.error)],
-	)
+	) |
+		some result in input.imports
+		not result.ok
+	})
 }
 
 # METADATA
@@ -110,9 +146,10 @@ deny contains msg if {
 #   solution: Do not use it; if it ran outside a sandbox, replace what it could read.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule != "CRED_PROC_ENVIRON"
-	msg := credentials.message(access, "IMPORT_CRED_ACCESS", "an import has no business with credentials")
+	some msg in text.few({credentials.message(access, "IMPORT_CRED_ACCESS", "an import has no business with credentials") |
+		some access in credentials.accesses
+		access.rule != "CRED_PROC_ENVIRON"
+	})
 }
 
 # METADATA
@@ -120,7 +157,8 @@ deny contains msg if {
 # description: >-
 #   Importing started a program that is none of those honest libraries ask about
 #   the machine. Python itself is no exception. A fork that runs on as the same
-#   program is MEDIUM.
+#   program is MEDIUM, and so is the system's compiler that writes to caches and
+#   temporary files only; running what it made is another finding.
 # custom:
 #   id: IMPORT_NEW_PROCESS
 #   severity: HIGH
@@ -130,25 +168,41 @@ deny contains msg if {
 #   solution: Find out what the program is for before using the package.
 #   needs: processes with parents, arguments of programs
 deny contains msg if {
-	some index in _strangers
-	proc := input.processes[index]
-	some image in process.images(proc)
-	not _ordinary(image)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:IMPORT_NEW_PROCESS: %s was started as \"%s\"%s; an import runs no programs",
 		[process.describe(proc), text.safe(concat(" ", image.args)), _ran_at_install(image)],
-	)
+	) |
+		some index in _strangers
+		proc := input.processes[index]
+		some image in _images(proc)
+		not _ordinary(image)
+		not _compiles(image)
+	})
 }
 
 deny contains msg if {
-	some index in _strangers
-	proc := input.processes[index]
-	object.get(proc, "execs", []) == []
-	process.images(proc) == []
-	msg := sprintf(
+	some msg in text.few({sprintf(
+		"MEDIUM:IMPORT_NEW_PROCESS: %s was started as \"%s\"; importing compiled code into a cache",
+		[process.describe(proc), text.safe(concat(" ", image.args))],
+	) |
+		some index in _strangers
+		proc := input.processes[index]
+		some image in _images(proc)
+		not _ordinary(image)
+		_compiles(image)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
 		"MEDIUM:IMPORT_NEW_PROCESS: importing forked %s, which ran on beside the import",
 		[process.describe(proc)],
-	)
+	) |
+		some index in _strangers
+		proc := input.processes[index]
+		object.get(proc, "execs", []) == []
+		_images(proc) == []
+	})
 }
 
 # METADATA
@@ -166,21 +220,17 @@ deny contains msg if {
 #   solution: Look at the call and at the other findings of this process.
 #   needs: security-relevant system calls
 deny contains msg if {
-	some call, count_of in _calls
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:IMPORT_SYSCALL_EVENTS: importing called %s (%v times), which loading modules does not need",
 		[_call_severity(call), text.safe(call), count_of],
-	)
+	) |
+		some call, count_of in _calls
+	})
 }
 
 deny contains msg if {
-	some proc in input.processes
-	some image in process.images(proc)
-	_memory_file(image.program)
-	msg := sprintf(
-		"CRITICAL:IMPORT_SYSCALL_EVENTS: %s ran \"%s\", a program that was never on disk",
-		[process.describe(proc), text.safe(image.program)],
-	)
+	some severity, ids in _carried("EXEC_MEMFD")
+	msg := sprintf("%s:IMPORT_SYSCALL_EVENTS: importing ran a program that was never on disk (%s)", [severity, ids])
 }
 
 # METADATA
@@ -198,11 +248,12 @@ deny contains msg if {
 #   solution: Look at what was written; recreate the environment.
 #   needs: the tree after the import (changes), writes, renames, links, deletes, permissions
 deny contains msg if {
-	some path, how in _mutations
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:IMPORT_FILE_MUTATION: importing changed \"%s\" (%s); imports are read-only",
 		[_mutation_severity(path), text.safe(path), concat(", ", sort(object.keys(how)))],
-	)
+	) |
+		some path, how in _mutations
+	})
 }
 
 # METADATA
@@ -237,12 +288,10 @@ deny contains msg if {
 #   solution: Do not use it; remove the file from machines where it was imported.
 #   needs: the tree after the import (changes), writes, renames, links
 deny contains msg if {
-	some path, _ in _mutations
-	some place in known.persistence
-	_persistent(path, place)
+	some severity, ids in _carried("PERSIST_")
 	msg := sprintf(
-		"%s:IMPORT_PERSISTENCE: importing changed \"%s\", which %s",
-		[place.severity, text.safe(path), place.what],
+		"%s:IMPORT_PERSISTENCE: importing put something in place that outlives it (%s); an import ends with its interpreter",
+		[severity, ids],
 	)
 }
 
@@ -258,12 +307,13 @@ deny contains msg if {
 #   solution: Do not use it; recreate the environment.
 #   needs: the tree after the import (changes), writes, renames, links
 deny contains msg if {
-	some path, _ in _mutations
-	startup.file(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:IMPORT_PTH_WRITE: importing changed \"%s\", which Python runs at every start",
 		[text.safe(path)],
-	)
+	) |
+		some path, _ in _mutations
+		startup.file(path)
+	})
 }
 
 # METADATA
@@ -280,15 +330,18 @@ deny contains msg if {
 #   solution: Do not use it; look at the file.
 #   needs: arguments of programs
 deny contains msg if {
-	some index in _strangers
-	proc := input.processes[index]
-	some image in process.images(proc)
-	some file in _run_files(image)
-	_throw_away(file)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:IMPORT_EXEC_TMP: %s ran \"%s\", which no package installed",
-		[process.describe(proc), text.safe(file)],
-	)
+		[command.who, text.safe(path)],
+	) |
+		some command in programs.commands
+		command.source == "exec"
+		not command.failed
+		some path in _files_of(command)
+		process.writable(path)
+		not _in_environment(path)
+		not startswith(path, "/memfd:")
+	})
 }
 
 # METADATA
@@ -303,11 +356,10 @@ deny contains msg if {
 #   solution: Do not use it; rotate the machine's role credentials.
 #   needs: connections
 deny contains msg if {
-	some contact in connections.contacts
-	contact.address in network.metadata_services.addresses
+	some severity, ids in _carried("NET_IMDS_ACCESS")
 	msg := sprintf(
-		"CRITICAL:IMPORT_IMDS: %s contacted %s, where a cloud hands out this machine's credentials",
-		[contact.process, connections.peer(contact)],
+		"%s:IMPORT_IMDS: importing asked where a cloud hands out this machine's credentials (%s)",
+		[severity, ids],
 	)
 }
 
@@ -323,11 +375,12 @@ deny contains msg if {
 #   solution: Do not use it until its owner explains the server.
 #   needs: bind and listen
 deny contains msg if {
-	some listener in connections.listeners
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:IMPORT_LISTEN: %s waits for connections at %s port %v; an import serves nobody",
 		[listener.process, text.safe(listener.address), listener.port],
-	)
+	) |
+		some listener in connections.listeners
+	})
 }
 
 # METADATA
@@ -342,9 +395,14 @@ deny contains msg if {
 #   solution: Do not use it; replace the secrets of the processes that ran beside it.
 #   needs: opened files, failed opens of watched paths
 deny contains msg if {
-	some access in credentials.accesses
-	access.rule == "CRED_PROC_ENVIRON"
-	msg := credentials.message(access, "IMPORT_ENV_HARVEST", "it holds the secrets of whoever started the process")
+	some msg in text.few({credentials.message(
+		access,
+		"IMPORT_ENV_HARVEST",
+		"it holds the secrets of whoever started the process",
+	) |
+		some access in credentials.accesses
+		access.rule == "CRED_PROC_ENVIRON"
+	})
 }
 
 # METADATA
@@ -359,12 +417,10 @@ deny contains msg if {
 #   solution: Do not use it; look for what still runs.
 #   needs: setsid
 deny contains msg if {
-	some proc in input.processes
-	some event in proc.syscallEvents
-	event.syscall == "setsid"
+	some severity, ids in _carried("EXEC_DETACHED")
 	msg := sprintf(
-		"HIGH:IMPORT_DETACHED: %s left its session, as daemons do to outlive the import",
-		[process.describe(proc)],
+		"%s:IMPORT_DETACHED: importing left a process behind that outlives it (%s); an import ends with its interpreter",
+		[severity, ids],
 	)
 }
 
@@ -380,30 +436,10 @@ deny contains msg if {
 #   solution: Do not use it.
 #   needs: connections to local sockets, opens
 deny contains msg if {
-	some proc in input.processes
-	some c in proc.network.connections
-	c.family == "AF_UNIX"
-	some pattern in known.escape.sockets
-	glob.match(pattern, ["/"], c.address)
+	some severity, ids in _carried("ESC_")
 	msg := sprintf(
-		"CRITICAL:IMPORT_ESCAPE: %s connected to \"%s\", which controls the containers of this machine",
-		[process.describe(proc), text.safe(c.address)],
-	)
-}
-
-deny contains msg if {
-	some path in opens.read_paths
-	startswith(path, "/proc/1/")
-	_way_out(path)
-	msg := sprintf("CRITICAL:IMPORT_ESCAPE: importing opened \"%s\", a way out of the container", [text.safe(path)])
-}
-
-deny contains msg if {
-	some [_, path] in opens.writing
-	_way_out(path)
-	msg := sprintf(
-		"CRITICAL:IMPORT_ESCAPE: importing opened \"%s\" to write, a way out of the container",
-		[text.safe(path)],
+		"%s:IMPORT_ESCAPE: importing tried a way out of the container or of a user's rights (%s)",
+		[severity, ids],
 	)
 }
 
@@ -420,6 +456,24 @@ not_evaluated contains "IMPORT_TREE_BINDING: the evidence lacks product or an om
 	not _bindable
 }
 
+not_evaluated contains reason if some reason in attack_sequences.not_evaluated
+
+not_evaluated contains reason if some reason in code_execution.not_evaluated
+
+not_evaluated contains reason if some reason in container_escape.not_evaluated
+
+not_evaluated contains reason if some reason in credential_harvesting.not_evaluated
+
+not_evaluated contains reason if some reason in network_exfiltration.not_evaluated
+
+not_evaluated contains reason if some reason in openclaw_ioc.not_evaluated
+
+not_evaluated contains reason if some reason in persistence.not_evaluated
+
+not_evaluated contains reason if some reason in pth_injection.not_evaluated
+
+not_evaluated contains reason if some reason in teampcp_ioc.not_evaluated
+
 _needs := {
 	"IMPORT_NEW_CONNECTION": {"connect", "sendto", "sendmsg", "sendmmsg"},
 	"IMPORT_CRED_ACCESS": {"openat", "openat2"},
@@ -427,35 +481,48 @@ _needs := {
 	"IMPORT_SYSCALL_EVENTS": {"ptrace", "mount", "setns", "bpf", "memfd_create", "prctl"},
 	"IMPORT_FILE_MUTATION": {"openat", "openat2", "renameat2", "unlinkat", "linkat", "symlinkat", "fchmodat", "mkdirat"},
 	"IMPORT_EXEC_TMP": {"execve", "execveat"},
-	"IMPORT_IMDS": {"connect", "sendto"},
 	"IMPORT_LISTEN": {"bind", "listen"},
 	"IMPORT_ENV_HARVEST": {"openat"},
-	"IMPORT_DETACHED": {"setsid"},
-	"IMPORT_ESCAPE": {"connect", "openat"},
 }
 
 _walked if is_array(input.changes)
 
-_contact_severity(contact) := "CRITICAL" if {
-	not contact.weak
-	not _known_contact(contact)
+# What siblings found under ids that begin so: severity → the ids, for a message.
+_carried(start) := {severity: concat(", ", sort(ids)) |
+	some severity in {"CRITICAL", "HIGH", "MEDIUM", "LOW"}
+	ids := {id | some [level, id] in _sibling_ids; level == severity; startswith(id, start)}
+	count(ids) > 0
 }
+
+_sibling_ids contains [parts[0], parts[1]] if {
+	some messages in [
+		attack_sequences.deny,
+		code_execution.deny,
+		container_escape.deny,
+		credential_harvesting.deny,
+		network_exfiltration.deny,
+		openclaw_ioc.deny,
+		persistence.deny,
+		pth_injection.deny,
+		teampcp_ioc.deny,
+	]
+	some message in messages
+	parts := split(message, ":")
+}
+
+# Which distributions were asked for, whose modules are what was imported.
+_importing := sprintf(", importing %s", [concat(" and ", _requested)]) if count(_requested) in numbers.range(1, 20)
+
+_importing := "" if not count(_requested) in numbers.range(1, 20)
+
+_requested := sort([text.safe(dist.name) |
+	some dist in input.steps["pip-install"]["pip-install"].packages
+	dist.requested
+])
+
+_contact_severity(contact) := "CRITICAL" if not contact.weak
 
 _contact_severity(contact) := "MEDIUM" if contact.weak
-
-_contact_severity(contact) := "MEDIUM" if _known_contact(contact)
-
-_known_contact(contact) if {
-	some entry in known.connections
-	_peer_of(entry, contact)
-	entry.port == contact.port
-	some dist in input.steps["pip-install"]["pip-install"].packages
-	lower(dist.name) == entry.distribution
-}
-
-_peer_of(entry, contact) if entry.address == contact.address
-
-_peer_of(entry, contact) if entry.host == contact.hostname
 
 _installed_too(contact) := ", as a process other than the installer did before" if {
 	_contacted_at_install(contact)
@@ -472,9 +539,18 @@ _install_contacts contains sprintf("%s:%v", [connections.normal(c.address), obje
 	connections.internet(c)
 }
 
+# The images of a process that are as evidence has them.
+_images(proc) := [image |
+	some image in process.images(proc)
+	is_string(image.program)
+	is_array(image.args)
+	count([1 | some argument in image.args; not is_string(argument)]) == 0
+]
+
 # Processes that package code started, by index.
 _strangers contains index if {
 	some index, proc in input.processes
+	is_object(proc)
 	process.role(proc) != "import-harness"
 	not _helper(proc)
 }
@@ -489,6 +565,27 @@ _ordinary(image) if {
 	some entry in known.programs
 	_is_program(entry, image)
 	regex.match(entry.arguments, concat(" ", array.slice(image.args, 1, count(image.args))))
+}
+
+# A compiler of the system that says where its product goes, and that is no place of weight.
+_compiles(image) if {
+	regex.match(known.compilers.names, process.base(image.program))
+	not process.writable(image.program)
+	products := [image.args[i + 1] | some i, flag in image.args; flag == "-o"]
+	count(products) > 0
+	every written in products {
+		_of_no_weight(written)
+	}
+}
+
+_of_no_weight(path) if {
+	not regex.match(`(^|/)\.\.(/|$)`, path)
+	_temporary(path)
+}
+
+_of_no_weight(path) if {
+	not regex.match(`(^|/)\.\.(/|$)`, path)
+	_cached(path)
 }
 
 _is_program(entry, image) if {
@@ -515,7 +612,7 @@ _name(image) := process.base(image.args[0]) if process.base(image.program) in kn
 # a shell script its filters), as long as it is a program of the system.
 _helper(proc) if {
 	_below_ordinary[proc.processid]
-	every image in process.images(proc) {
+	every image in _images(proc) {
 		_of_the_system(image)
 	}
 }
@@ -544,7 +641,7 @@ _children := object.union_n(array.concat(
 _ordinary_processes contains proc.processid if {
 	some proc in input.processes
 	process.role(proc) != "import-harness"
-	images := process.images(proc)
+	images := _images(proc)
 	count(images) > 0
 	every image in images {
 		_ordinary(image)
@@ -553,16 +650,34 @@ _ordinary_processes contains proc.processid if {
 }
 
 # By name, with what tells kinds apart, and how often; what libraries do is left out.
-_calls[call] := sum([object.get(e, "count", 1) | some e in _events; _call_name(e) == call]) if {
+_calls[call] := sum([_times(e) | some e in _events; _call_name(e) == call]) if {
 	some call in {_call_name(e) | some e in _events}
 }
 
+_times(event) := event.count if is_number(event.count)
+
+_times(event) := 1 if not _has_count(event)
+
+_has_count(event) if is_number(event.count)
+
 _events := [event |
-	some proc in input.processes
+	some i, proc in input.processes
 	some event in proc.syscallEvents
 	not event.syscall in known.system_calls.ignored
 	not _ignored(event)
+	not _on_itself(i, event)
 ]
+
+# A process may look into itself and into what it started, and write into itself.
+_on_itself(i, event) if {
+	event.syscall == "process_vm_readv"
+	process.own(i, event.args[0])
+}
+
+_on_itself(i, event) if {
+	event.syscall == "process_vm_writev"
+	event.args[0] == input.processes[i].processid
+}
 
 _ignored(event) if {
 	event.syscall == "prctl"
@@ -588,16 +703,14 @@ _grave(call) if {
 	call == sprintf("ptrace request %v", [request])
 }
 
-_memory_file(program) if startswith(program, "/memfd:")
-
-_memory_file(program) if startswith(program, "memfd:")
-
-_memory_file(program) if regex.match(`^/proc/[^/]+/fd/[0-9]+$`, program)
-
 # What changed, from the tree and from the processes: path → kinds of change.
 # union_n merges in one pass, since a package chooses how many there are.
 _changed_paths := object.union(
-	object.union_n([{c.path: {c.change: true}} | some c in input.changes]),
+	object.union_n([{c.path: {c.change: true}} |
+		some c in input.changes
+		is_string(c.path)
+		is_string(c.change)
+	]),
 	{path: {"during the import": true} |
 		some path in _touched
 		not path in _tree_paths
@@ -609,19 +722,23 @@ _tree_paths contains c.path if some c in input.changes
 _touched contains w.path if {
 	some proc in input.processes
 	some w in proc.fileOps.writes
+	is_string(w.path)
 }
 
 _touched contains path if {
 	some proc in input.processes
 	some r in proc.fileOps.renames
+	is_object(r)
 	object.get(r, "errno", "") == ""
 	some path in [r.oldPath, r.newPath]
+	is_string(path)
 }
 
 _touched contains o.path if {
 	some proc in input.processes
 	some kind in ["deletes", "permChanges", "links"]
 	some o in proc.fileOps[kind]
+	is_string(o.path)
 	object.get(o, "errno", "") == ""
 }
 
@@ -633,7 +750,7 @@ _mutations[path] := how if {
 _innocent(path, _) if not startswith(path, "/")
 
 _innocent(path, how) if {
-	_compiled(path)
+	startup.compiled(path)
 	not how.modified
 	not how.deleted
 }
@@ -650,16 +767,18 @@ _innocent(path, _) if strings.any_prefix_match(path, known.shared_memory.prefixe
 
 _innocent(path, _) if strings.any_prefix_match(path, known.caches.whole)
 
-_innocent(path, _) if {
-	rest := _below_home(path)
-	some cache in known.caches.home
-	process.under(rest, cache)
-}
+_innocent(path, _) if _cached(path)
 
 # A directory whose only change is what is below it has a new time, no more.
 _innocent(path, how) if {
 	_cache_parent(path)
 	how == {"created": true}
+}
+
+_cached(path) if {
+	rest := _below_home(path)
+	some cache in known.caches.home
+	process.under(rest, cache)
 }
 
 _cache_parent(path) if {
@@ -668,8 +787,6 @@ _cache_parent(path) if {
 	startswith(cache, sprintf("%s/", [rest]))
 }
 
-_compiled(path) if regex.match(`/__pycache__(/[^/]+\.(pyc|nbi|nbc)([.0-9a-z_-]*)?)?$`, path)
-
 _temporary(path) if {
 	some directory in {"/tmp", input.coverage.sandbox.tempDir}
 	process.under(path, directory)
@@ -677,6 +794,7 @@ _temporary(path) if {
 
 _below_home(path) := substring(path, count(home) + 1, -1) if {
 	home := input.coverage.sandbox.home
+	is_string(home)
 	startswith(path, sprintf("%s/", [home]))
 }
 
@@ -713,23 +831,14 @@ _installed_code(path) if {
 _installed_code(path) if startup.file(path)
 
 _installed_code(path) if {
-	some place in known.persistence
-	_persistent(path, place)
-}
-
-_persistent(path, place) if {
-	rest := _below_home(path)
-	some pattern in place.home
-	glob.match(pattern, ["/"], rest)
-}
-
-_persistent(path, place) if {
-	some pattern in place.whole
-	glob.match(pattern, ["/"], path)
+	some place in writes.places(path)
+	place.severity == "CRITICAL"
 }
 
 _bindable if {
+	is_object(_import_trail)
 	count(_import_trail) > 0
+	is_object(_install_trail)
 	count(_install_trail) > 0
 	some path, _ in _install_product
 	process.under(path, input.coverage.sandbox.prefix)
@@ -762,38 +871,10 @@ _differences := ({path |
 	item.sha256 != _install_trail[path].sha256
 }
 
-# The program itself and, of interpreters, the file that they were given.
-_run_files(image) := {image.program} if not _runs_scripts(image)
-
-_run_files(image) := {image.program} | {script |
-	some script in _script(image)
-	startswith(script, "/")
-} if {
-	_runs_scripts(image)
-}
-
-# The first argument that is no option.
-_script(image) := array.slice(
-	[argument |
-		some argument in array.slice(image.args, 1, count(image.args))
-		not startswith(argument, "-")
-	],
-	0, 1,
-)
-
-_runs_scripts(image) if image.program in _interpreters
-
-_runs_scripts(image) if regex.match(known.script_runners.pattern, process.base(image.program))
-
-_throw_away(file) if {
-	process.writable(file)
-	not _in_environment(file)
-	not _memory_file(file)
+# The program itself and, of interpreters, the file that they were started on.
+_files_of(command) := {command.program} | {file |
+	file := programs.script(command)
+	startswith(file, "/")
 }
 
 _in_environment(path) if process.under(path, input.coverage.sandbox.prefix)
-
-_way_out(path) if {
-	some pattern in known.escape.paths
-	glob.match(pattern, ["/"], path)
-}

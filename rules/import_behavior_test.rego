@@ -5,10 +5,16 @@ import data.pip_witness.lib.fixture
 
 import rego.v1
 
-_with(input_more, processes) := found if {
+_all(input_more, processes) := found if {
 	# regal ignore:with-outside-test-context
 	messages := import_behavior.deny with input as object.union(fixture.imported(processes), input_more)
 	found := fixture.findings(messages)
+}
+
+# What the module says itself, without what it carries.
+_with(input_more, processes) := {finding |
+	some finding in _all(input_more, processes)
+	contains(finding, ":IMPORT_")
 }
 
 _import(more) := _with({}, [fixture.harness(more)])
@@ -23,13 +29,20 @@ _writing(path) := _import({"fileOps": {"writes": [{"path": path}]}})
 
 _changed(path, change) := _with({"changes": [{"path": path, "change": change}]}, [fixture.harness({})])
 
+# Nothing but what is kept for the record.
+_quiet(more) if {
+	every finding in _all({}, [fixture.harness(more)]) {
+		startswith(finding, "LOW:")
+	}
+}
+
 _connecting(connections) := _import({"network": {"connections": connections}})
 
 _site(name) := sprintf("%s/%s", [fixture.site, name])
 
 # What the survey of popular packages saw at a bare import.
 test_quiet_import if {
-	_import({
+	_quiet({
 		"openedfiles": {
 			_site("anthropic/types/beta_settings_history.py"): {"sha256": "aa"},
 			_site("kubernetes/config/kube_config.py"): {"sha256": "aa"},
@@ -69,7 +82,7 @@ test_quiet_import if {
 			}],
 			"deletes": [{"path": "/tmp/abcd1234"}],
 		},
-	}) == set()
+	})
 	_changed(_site("demo/__pycache__"), "created") == set()
 	_changed(_site("demo/__pycache__/x.cpython-311.pyc"), "created") == set()
 	_changed("/root/.config", "created") == set()
@@ -104,22 +117,57 @@ test_connections if {
 	_connecting([fixture.connection("127.0.0.1", 40123)]) == {"CRITICAL:IMPORT_NEW_CONNECTION"}
 }
 
-# A telemetry agent of a known distribution, only where that is installed.
-test_known_connection if {
-	_connecting([fixture.connection("127.0.0.1", 8126)]) == {"CRITICAL:IMPORT_NEW_CONNECTION"}
-	installed := {"steps": {"pip-install": {"pip-install": {"packages": [{"name": "ddtrace"}]}}}}
-	importing := fixture.harness({"network": {"connections": [fixture.connection("127.0.0.1", 8126)]}})
-	_with(installed, [importing]) == {"MEDIUM:IMPORT_NEW_CONNECTION"}
+# An exception of the policy is for a distribution that was asked for.
+test_asked_for if {
+	evidence := object.union(
+		fixture.imported([fixture.harness({"network": {"connections": [fixture.connection("127.0.0.1", 8126)]}})]),
+		{"steps": {"pip-install": {"pip-install": {"packages": [
+			{"name": "ddtrace", "requested": true},
+			{"name": "other", "requested": true},
+			{"name": "wrapt", "requested": false},
+		]}}}},
+	)
+	messages := import_behavior.deny with input as evidence
+	some message in messages
+	startswith(message, "CRITICAL:IMPORT_NEW_CONNECTION: 127.0.0.1:8126 contacted by the import-harness process ")
+	contains(message, ", importing ddtrace and other; an import needs no network")
+	not contains(message, "wrapt")
 }
 
-test_known_host if {
-	fetching := fixture.harness({"network": {"connections": [object.union(
-		fixture.connection("198.18.0.1", 443),
-		{"hostname": "raw.githubusercontent.com"},
-	)]}})
-	_with({}, [fetching]) == {"CRITICAL:IMPORT_NEW_CONNECTION"}
-	installed := {"steps": {"pip-install": {"pip-install": {"packages": [{"name": "litellm"}]}}}}
-	_with(installed, [fetching]) == {"MEDIUM:IMPORT_NEW_CONNECTION"}
+# Everything that the behavioural modules say of an import is said here too.
+test_carried if {
+	stealing := fixture.harness({
+		"openedfiles": {"/root/.ssh/id_rsa": {"sha256": "aa"}},
+		"network": {"connections": [fixture.connection("198.51.100.10", 4444)]},
+		"fileOps": {"writes": [
+			{"path": "/root/.bashrc"},
+			{"path": _site("x.pth")},
+			{"path": "/root/.openclaw/skills/x/SKILL.md"},
+		]},
+	})
+	found := _all({}, [stealing])
+	{
+		"CRITICAL:CRED_SSH_KEY", "CRITICAL:NET_RAW_IP", "HIGH:NET_SUSPICIOUS_PORT", "CRITICAL:PERSIST_SHELL_RC",
+		"CRITICAL:PTH_WRITE_OUTSIDE_PIP", "CRITICAL:IMPORT_PERSISTENCE", "CRITICAL:IMPORT_PTH_WRITE",
+	} - found == set()
+	families := {split(split(finding, ":")[1], "_")[0] | some finding in found}
+	{"SEQ", "CRED", "NET", "PERSIST", "PTH", "OPENCLAW", "IMPORT"} - families == set()
+	not "HIGH:NET_NONPIP_PROCESS_CONNECT" in found
+	blind := {"coverage": {"trapped": []}, "processes": []}
+	said := {split(reason, ":")[0] | some reason in import_behavior.not_evaluated with input as blind}
+	{"NET_RAW_IP", "CRED_SWEEP", "PTH_CHILD_SPAWN"} - said == set()
+}
+
+# Published names and what programs do are carried too.
+test_carried_programs_and_campaigns if {
+	asking := fixture.harness({"network": {"dnsLookups": [{"serverPort": 53, "query": "models.litellm.cloud"}]}})
+	mining := object.union(_child("/tmp/xmrig", ["--donate-level", "1"]), {"processid": 30})
+	reaching := fixture.process("package-code", {
+		"processid": 31,
+		"openedfiles": {"/proc/1/root/etc/shadow": {"sha256": "aa"}},
+	})
+	families := {split(split(finding, ":")[1], "_")[0] | some finding in _all({}, [asking, mining, reaching])}
+	{"TEAMPCP", "EXEC", "ESC"} - families == set()
 }
 
 test_tunnel if {
@@ -145,7 +193,7 @@ test_credentials if {
 	_import({"openedfiles": {"/root/.ssh/id_rsa": {"sha256": "aa"}}}) == {"CRITICAL:IMPORT_CRED_ACCESS"}
 	_import({"openedfiles": {"/root/.aws/credentials": {}}}) == {"CRITICAL:IMPORT_CRED_ACCESS"}
 	_import({"openedfiles": {"/root/.ssh/known_hosts": {}}}) == {"LOW:IMPORT_CRED_ACCESS"}
-	_import({"openedfiles": {"/proc/1/environ": {}}}) == {"CRITICAL:IMPORT_ENV_HARVEST"}
+	"CRITICAL:IMPORT_ENV_HARVEST" in _import({"openedfiles": {"/proc/1/environ": {}}})
 	_import({"openedfiles": {"/proc/2/environ": {}}}) == {"MEDIUM:IMPORT_ENV_HARVEST"}
 }
 
@@ -158,6 +206,17 @@ test_programs if {
 	_children([fixture.process("package-code", {})]) == {"MEDIUM:IMPORT_NEW_PROCESS"}
 }
 
+test_compilers if {
+	_running("/usr/bin/gcc-12", ["-shared", "/root/.cache/demo/k.c", "-o", "/root/.cache/demo/k.so"]) == _compiled
+	_running("/usr/bin/x86_64-linux-gnu-as", ["--64", "-o", "/tmp/a.o", "/tmp/a.s"]) == _compiled
+	_running("/usr/bin/gcc", ["k.c"]) == {"HIGH:IMPORT_NEW_PROCESS"}
+	_running("/usr/bin/gcc", ["k.c", "-o", "/root/.local/bin/k"]) == {"HIGH:IMPORT_NEW_PROCESS"}
+	_running("/usr/bin/gcc", ["k.c", "-o", "/tmp/../root/k"]) == {"HIGH:IMPORT_NEW_PROCESS"}
+	_running("/root/venv/bin/gcc", ["k.c", "-o", "/tmp/k"]) == {"HIGH:IMPORT_NEW_PROCESS"}
+}
+
+_compiled := {"MEDIUM:IMPORT_NEW_PROCESS"}
+
 test_program_of_the_installation if {
 	evidence := object.union(
 		fixture.imported([fixture.harness({}), _child("/usr/bin/true", [])]),
@@ -169,40 +228,62 @@ test_program_of_the_installation if {
 }
 
 test_system_calls if {
-	_events([{"syscall": "ptrace", "args": [16, 1]}]) == {"CRITICAL:IMPORT_SYSCALL_EVENTS"}
-	_events([{"syscall": "ptrace", "args": [0]}]) == {"MEDIUM:IMPORT_SYSCALL_EVENTS"}
-	_events([{"syscall": "ptrace", "detail": "attach"}]) == {"MEDIUM:IMPORT_SYSCALL_EVENTS"}
-	_events([{"syscall": "mount", "count": 3}]) == {"CRITICAL:IMPORT_SYSCALL_EVENTS"}
-	_events([{"syscall": "prctl", "args": [4, 0]}]) == {"MEDIUM:IMPORT_SYSCALL_EVENTS"}
-	_events([{"syscall": "setsid"}]) == {"HIGH:IMPORT_DETACHED"}
+	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "ptrace", "args": [16, 1]}])
+	"MEDIUM:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "ptrace", "args": [0]}])
+	"MEDIUM:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "ptrace", "detail": "attach"}])
+	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "mount", "count": 3}])
+	"MEDIUM:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "prctl", "args": [4, 0]}])
+}
+
+test_memory_of_its_own if {
+	_events([{"syscall": "process_vm_readv", "args": [2]}, {"syscall": "process_vm_writev", "args": [2]}]) == set()
+	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "process_vm_readv", "args": [1]}])
+	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _events([{"syscall": "process_vm_writev", "args": [3]}])
+}
+
+test_detached if {
+	sleeping := object.union(_child("/bin/sh", ["-c", "sleep 9"]), {"processid": 30})
+	leaving := object.union(sleeping, {"syscallEvents": [{"syscall": "setsid"}]})
+	"IMPORT_DETACHED" in {split(finding, ":")[1] | some finding in _children([leaving])}
+	not "IMPORT_DETACHED" in {split(finding, ":")[1] | some finding in _children([sleeping])}
 }
 
 _events(events) := _import({"syscallEvents": events})
 
 test_program_in_memory if {
 	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _running("/memfd:x", [])
-	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _running("memfd:x", [])
-	"CRITICAL:IMPORT_SYSCALL_EVENTS" in _running("/proc/2/fd/7", [])
+	not "CRITICAL:IMPORT_SYSCALL_EVENTS" in _running("/usr/bin/uname", ["-p"])
 }
 
 _operating(kind, operation) := _import({"fileOps": {kind: [operation]}})
 
+_mutating(input_more, processes) := {finding |
+	some finding in _with(input_more, processes)
+	contains(finding, "IMPORT_FILE_MUTATION")
+}
+
+_written(path) := _mutating({}, [fixture.harness({"fileOps": {"writes": [{"path": path}]}})])
+
+_altered(path, change) := _mutating({"changes": [{"path": path, "change": change}]}, [fixture.harness({})])
+
+_operated(kind, operation) := _mutating({}, [fixture.harness({"fileOps": {kind: [operation]}})])
+
 test_mutations if {
-	_writing(_site("other/__init__.py")) == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_changed(_site("other/__init__.py"), "modified") == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_changed(_site("other/__pycache__/x.cpython-311.pyc"), "modified") == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_changed(_site("other/__pycache__/x.cpython-311.pyc"), "deleted") == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_writing("/root/venv/bin/python") == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_writing("/opt/python/lib/python3.11/os.py") == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_changed("/root/venv/pyvenv.cfg", "mode") == {"CRITICAL:IMPORT_FILE_MUTATION"}
-	_writing("/root/venv/share/x") == {"HIGH:IMPORT_FILE_MUTATION"}
-	_writing("/root/project/x") == {"HIGH:IMPORT_FILE_MUTATION"}
-	_writing("/dev/shm/x") == {"MEDIUM:IMPORT_FILE_MUTATION"}
-	_operating("permChanges", {"path": "/root/x", "mode": "0777"}) == {"HIGH:IMPORT_FILE_MUTATION"}
-	_operating("links", {"path": "/root/y", "target": "/etc"}) == {"HIGH:IMPORT_FILE_MUTATION"}
-	_operating("deletes", {"path": "/root/x", "errno": "ENOENT"}) == set()
+	_written(_site("other/__init__.py")) == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_altered(_site("other/__init__.py"), "modified") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_altered(_site("other/__pycache__/x.cpython-311.pyc"), "modified") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_altered(_site("other/__pycache__/x.cpython-311.pyc"), "deleted") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_written("/root/venv/bin/python") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_written("/opt/python/lib/python3.11/os.py") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_altered("/root/venv/pyvenv.cfg", "mode") == {"CRITICAL:IMPORT_FILE_MUTATION"}
+	_written("/root/venv/share/x") == {"HIGH:IMPORT_FILE_MUTATION"}
+	_written("/root/project/x") == {"HIGH:IMPORT_FILE_MUTATION"}
+	_written("/dev/shm/x") == {"MEDIUM:IMPORT_FILE_MUTATION"}
+	_operated("permChanges", {"path": "/root/x", "mode": "0777"}) == {"HIGH:IMPORT_FILE_MUTATION"}
+	_operated("links", {"path": "/root/y", "target": "/etc"}) == {"HIGH:IMPORT_FILE_MUTATION"}
+	_operated("deletes", {"path": "/root/x", "errno": "ENOENT"}) == set()
 	twice := fixture.harness({"fileOps": {"writes": [{"path": "/root/x"}]}})
-	_with({"changes": [{"path": "/root/x", "change": "created"}]}, [twice]) == {"HIGH:IMPORT_FILE_MUTATION"}
+	_mutating({"changes": [{"path": "/root/x", "change": "created"}]}, [twice]) == {"HIGH:IMPORT_FILE_MUTATION"}
 }
 
 test_persistence if {
@@ -212,11 +293,10 @@ test_persistence if {
 }
 
 test_startup_files if {
-	_writing(_site("x.pth")) == {"CRITICAL:IMPORT_FILE_MUTATION", "CRITICAL:IMPORT_PTH_WRITE"}
-	_writing("/srv/ann/.local/lib/python3.11/site-packages/x.pth") == {
-		"CRITICAL:IMPORT_FILE_MUTATION",
-		"CRITICAL:IMPORT_PTH_WRITE",
-	}
+	wanted := {"CRITICAL:IMPORT_FILE_MUTATION", "CRITICAL:IMPORT_PTH_WRITE"}
+	wanted - _writing(_site("x.pth")) == set()
+	wanted - _writing("/srv/ann/.local/lib/python3.11/site-packages/x.pth") == set()
+	not "CRITICAL:IMPORT_PTH_WRITE" in _writing(_site("x.py"))
 }
 
 test_temporary_programs if {
@@ -224,13 +304,14 @@ test_temporary_programs if {
 	_running(fixture.python, ["/tmp/x.pyz"]) == {"HIGH:IMPORT_NEW_PROCESS", "CRITICAL:IMPORT_EXEC_TMP"}
 	_running("/bin/sh", ["-e", "/tmp/x"]) == {"HIGH:IMPORT_NEW_PROCESS", "CRITICAL:IMPORT_EXEC_TMP"}
 	_running("/usr/bin/gcc", ["/tmp/x.c"]) == {"HIGH:IMPORT_NEW_PROCESS"}
+	"CRITICAL:IMPORT_EXEC_TMP" in _running("bin/x", [])
 }
 
 # Below a layer the host's own programs are trusted, and what was put there is not.
 test_exec_of_what_was_put_into_a_host_directory if {
 	put := {"fileOps": {"writes": [{"path": "/usr/lib/x"}]}}
 	found := _with({}, [fixture.harness(put), _child("/usr/lib/x", [])])
-	found == {"HIGH:IMPORT_NEW_PROCESS", "CRITICAL:IMPORT_EXEC_TMP", "HIGH:IMPORT_FILE_MUTATION"}
+	{"HIGH:IMPORT_NEW_PROCESS", "CRITICAL:IMPORT_EXEC_TMP", "HIGH:IMPORT_FILE_MUTATION"} - found == set()
 	moved := {"fileOps": {"renames": [{"oldPath": "/tmp/x", "newPath": "/usr/bin/uname"}]}}
 	"CRITICAL:IMPORT_EXEC_TMP" in _with({}, [fixture.harness(moved), _child("/usr/bin/uname", ["-p"])])
 	kept := {"changes": [{"path": "/usr/bin/uname", "change": "modified"}]}
@@ -271,9 +352,12 @@ test_tree if {
 }
 
 test_not_evaluated if {
-	count(import_behavior.not_evaluated) == 0 with input as fixture.imported([fixture.harness({})])
+	whole := import_behavior.not_evaluated with input as fixture.imported([fixture.harness({})])
+	every reason in whole {
+		not startswith(reason, "IMPORT_")
+	}
 	bare := import_behavior.not_evaluated with input as {"processes": [], "coverage": {"trapped": fixture.trapped}}
-	bare == {
+	{reason | some reason in bare; startswith(reason, "IMPORT_")} == {
 		"IMPORT_FILE_MUTATION: the tree after the import is not in the evidence",
 		"IMPORT_TREE_BINDING: the evidence lacks product or an omnitrail of the environment",
 	}

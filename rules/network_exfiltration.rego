@@ -11,6 +11,7 @@ import data.pip_witness.indicators.network
 import data.pip_witness.lib.connections
 import data.pip_witness.lib.coverage
 import data.pip_witness.lib.process
+import data.pip_witness.lib.programs
 import data.pip_witness.lib.text
 
 import rego.v1
@@ -27,13 +28,24 @@ import rego.v1
 #   solution: Do not install it; rotate the machine's role credentials if it ran outside a sandbox.
 #   needs: connections of connect, sendto, sendmsg and sendmmsg
 deny contains msg if {
-	some contact in connections.contacts
-	not contact.allowed
-	_metadata_service(contact)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_IMDS_ACCESS: %s contacted %s, where a cloud hands out this machine's credentials",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		not contact.allowed
+		_metadata_service(contact)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_IMDS_ACCESS: %s used \"%s\", where a cloud hands out this machine's credentials",
+		[named.process, text.safe(named.host)],
+	) |
+		some named in _named_hosts
+		_metadata_name(named.host)
+	})
 }
 
 # METADATA
@@ -50,14 +62,15 @@ deny contains msg if {
 #   solution: Do not install it; report the package to the index.
 #   needs: host names of connections and of name queries, arguments of programs
 deny contains msg if {
-	some named in _named_hosts
-	some service in network.exfiltration_services
-	some host in service.hosts
-	_host_matches(named.host, host)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:NET_EXFIL_SERVICE: %s contacted \"%s\", a service that collects data from anonymous senders",
 		[service.severity, named.process, text.safe(named.host)],
-	)
+	) |
+		some named in _named_hosts
+		some service in network.exfiltration_services
+		some host in service.hosts
+		_host_matches(named.host, host)
+	})
 }
 
 # METADATA
@@ -72,15 +85,16 @@ deny contains msg if {
 #   solution: Do not install it; look at what the process sends.
 #   needs: connections, host names
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	contact.scope == "public"
-	contact.hostname == ""
-	not _metadata_service(contact)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:NET_RAW_IP: %s contacted %s without a name for it, as malware with a fixed server does",
 		[_raw_severity(contact), contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		contact.scope == "public"
+		contact.hostname == ""
+		not _metadata_service(contact)
+	})
 }
 
 # METADATA
@@ -97,13 +111,14 @@ deny contains msg if {
 #   solution: Do not install it until the owner explains the connection.
 #   needs: connections
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	_suspicious_port(contact)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:NET_SUSPICIOUS_PORT: %s contacted %s, a port of shells, proxies, mail or mining pools",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		_suspicious_port(contact)
+	})
 }
 
 # METADATA
@@ -118,19 +133,22 @@ deny contains msg if {
 #   solution: Install a wheel instead, or waive this package by an exception with a reason.
 #   needs: connections
 deny contains msg if {
-	some contact in connections.contacts
-	contact.role == "build-child"
-	not contact.weak
-	contact.scope != "loopback"
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:NET_BUILD_CONNECT: %s contacted %s during the build, which needs nothing but the sources",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		contact.role == "build-child"
+		not contact.weak
+		contact.scope != "loopback"
+	})
 }
 
 # METADATA
 # title: A host that the installation does not need
-# description: A process that is not the installer contacted or asked for a named host.
+# description: >-
+#   A process that is not the installer contacted or asked for a named host. At an import any contact is
+#   IMPORT_NEW_CONNECTION.
 # custom:
 #   id: NET_UNEXPECTED_HOST
 #   severity: HIGH
@@ -140,18 +158,22 @@ deny contains msg if {
 #   solution: Find out why this host is needed; waive it by an exception for this host.
 #   needs: host names of connections and of name queries
 deny contains msg if {
-	some named in _named_hosts
-	named.source != "argument"
-	_package_controlled(named.role)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:NET_UNEXPECTED_HOST: %s used the host \"%s\"; only the installer needs hosts, and only those of the index",
 		[named.process, text.safe(named.host)],
-	)
+	) |
+		not connections.importing
+		some named in _named_hosts
+		named.source != "argument"
+		_package_controlled(named.role)
+	})
 }
 
 # METADATA
 # title: Data in name queries
-# description: Questions to the name service carry long encoded labels, or very many labels below one domain.
+# description: >-
+#   Questions to the name service carry long encoded labels, or very many names below one domain. A single
+#   question for records that carry free text, as only programs with their own resolver ask it, is HIGH.
 # custom:
 #   id: NET_DNS_TUNNEL
 #   severity: CRITICAL
@@ -161,11 +183,21 @@ deny contains msg if {
 #   solution: Do not install it; the labels hold what was taken.
 #   needs: questions of name queries
 deny contains msg if {
-	some domain, queries in connections.tunnels
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_DNS_TUNNEL: %d name queries below \"%s\" carry encoded data out through the resolver",
 		[queries, text.safe(domain)],
-	)
+	) |
+		some domain, queries in connections.tunnels
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"HIGH:NET_DNS_TUNNEL: %s asked for the %s records of \"%s\", in which the answer can carry orders",
+		[question.process, text.safe(question.type), text.safe(question.name)],
+	) |
+		some question in connections.orders
+	})
 }
 
 # METADATA
@@ -182,13 +214,14 @@ deny contains msg if {
 #   solution: Do not install it; ask why the system's resolver is not good enough.
 #   needs: connections
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	_foreign_resolver(contact)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:NET_DNS_FOREIGN_RESOLVER: %s asked the name server %s instead of the system's, which hides what it looks up",
 		[_weak_or(contact, "HIGH"), contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		_foreign_resolver(contact)
+	})
 }
 
 # METADATA
@@ -203,12 +236,13 @@ deny contains msg if {
 #   solution: Do not install it; treat every file named in the arguments as read by a stranger.
 #   needs: arguments of programs
 deny contains msg if {
-	some run in _commands
-	_uploads(run)
-	msg := sprintf(
-		"CRITICAL:NET_EXFIL_TOOL: %s ran \"%s\", which sends data away",
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_EXFIL_TOOL: %s \"%s\", which sends data away",
 		[run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		_uploads(run)
+	})
 }
 
 # METADATA
@@ -223,14 +257,15 @@ deny contains msg if {
 #   solution: Install a wheel instead, or waive this package by an exception with a reason.
 #   needs: arguments of programs
 deny contains msg if {
-	some run in _commands
-	run.base in network.download_commands.programs
-	not _uploads(run)
-	not _prints_version(run)
-	msg := sprintf(
-		"%s:NET_DOWNLOAD_TOOL: %s ran \"%s\", which fetches what no index has recorded",
+	some msg in text.few({sprintf(
+		"%s:NET_DOWNLOAD_TOOL: %s \"%s\", which fetches what no index has recorded",
 		[_download_severity(run), run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		run.base in network.download_commands.programs
+		not _uploads(run)
+		not _prints_version(run)
+	})
 }
 
 # METADATA
@@ -247,21 +282,34 @@ deny contains msg if {
 #   solution: Do not install it; if it ran outside a sandbox, treat the machine as lost.
 #   needs: connections with descriptors, dup2 and dup3, arguments of programs
 deny contains msg if {
-	some proc in input.processes
-	some descriptor in _bridged(proc)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_REVERSE_SHELL: %s made a network socket its standard stream %v, which gives a shell to the other side",
 		[process.describe(proc), descriptor],
-	)
+	) |
+		some proc in input.processes
+		some descriptor in _bridged(proc)
+	})
 }
 
 deny contains msg if {
-	some run in _commands
-	_remote_shell(run)
-	msg := sprintf(
-		"CRITICAL:NET_REVERSE_SHELL: %s ran \"%s\", which gives a shell to the other side",
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_REVERSE_SHELL: %s has its parent's socket %v as input and output, which is a shell for the other side",
+		[process.describe(proc), descriptor],
+	) |
+		some proc in input.processes
+		_package_controlled(process.role(proc))
+		some descriptor in _handed_down(proc)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_REVERSE_SHELL: %s \"%s\", which gives a shell to the other side",
 		[run.process, text.safe(run.line)],
-	)
+	) |
+		some run in _commands
+		_remote_shell(run)
+	})
 }
 
 # METADATA
@@ -278,12 +326,13 @@ deny contains msg if {
 #   solution: Do not install it; nothing that is installed serves anybody.
 #   needs: bind and listen
 deny contains msg if {
-	some listener in connections.listeners
-	_package_controlled(listener.role)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:NET_LISTENER: %s waits for connections at %s port %v, which lets others in",
 		[_listener_severity(listener), listener.process, text.safe(listener.address), listener.port],
-	)
+	) |
+		some listener in connections.listeners
+		_package_controlled(listener.role)
+	})
 }
 
 # METADATA
@@ -298,13 +347,14 @@ deny contains msg if {
 #   solution: Do not install it until the owner explains the socket.
 #   needs: sockets of unusual kinds
 deny contains msg if {
-	some proc in input.processes
-	some socket in proc.network.sockets
-	_raw_socket(socket)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:NET_RAW_SOCKET: %s made a raw %s socket, which goes around every port and firewall rule",
 		[process.describe(proc), text.safe(socket.family)],
-	)
+	) |
+		some proc in input.processes
+		some socket in proc.network.sockets
+		_raw_socket(socket)
+	})
 }
 
 # METADATA
@@ -319,22 +369,24 @@ deny contains msg if {
 #   solution: Do not install it.
 #   needs: connections, host names
 deny contains msg if {
-	some contact in connections.contacts
-	not contact.allowed
-	_tor(contact)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_TOR: %s contacted %s, an entry of the Tor network, which hides who receives the data",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		not contact.allowed
+		_tor(contact)
+	})
 }
 
 deny contains msg if {
-	some named in _named_hosts
-	endswith(lower(named.host), ".onion")
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_TOR: %s used the onion name \"%s\", which hides who receives the data",
 		[named.process, text.safe(named.host)],
-	)
+	) |
+		some named in _named_hosts
+		endswith(lower(named.host), ".onion")
+	})
 }
 
 # METADATA
@@ -349,13 +401,14 @@ deny contains msg if {
 #   solution: Do not install it unless the package is a client of this chain.
 #   needs: host names
 deny contains msg if {
-	some named in _named_hosts
-	some host in network.blockchains.hosts
-	_host_matches(named.host, host)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:NET_BLOCKCHAIN_C2: %s used \"%s\", a gateway to a blockchain from which malware reads its orders",
 		[named.process, text.safe(named.host)],
-	)
+	) |
+		some named in _named_hosts
+		some host in network.blockchains.hosts
+		_host_matches(named.host, host)
+	})
 }
 
 # METADATA
@@ -370,18 +423,33 @@ deny contains msg if {
 #   solution: Do not install it; revoke the service account's token if it ran in a cluster.
 #   needs: connections, host names
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	_kubernetes(contact)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_K8S_API: %s contacted %s, the control plane of a cluster",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		_kubernetes(contact)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_K8S_API: %s used \"%s\", the control plane of a cluster",
+		[named.process, text.safe(named.host)],
+	) |
+		some named in _named_hosts
+		_package_controlled(named.role)
+		some host in network.kubernetes.hosts
+		_host_matches(named.host, host)
+	})
 }
 
 # METADATA
 # title: A scan of the neighbourhood
-# description: Package code tried five or more services on private or loopback addresses.
+# description: >-
+#   Package code tried five or more of the services that spread an attack on private or loopback addresses,
+#   five or more private machines, or ten or more ports of this machine.
 # custom:
 #   id: NET_LATERAL_SCAN
 #   severity: HIGH
@@ -391,10 +459,11 @@ deny contains msg if {
 #   solution: Do not install it; it was looking for more machines.
 #   needs: connections
 deny contains msg if {
-	count(_scanned) >= 5
+	some what in _scans
+	peers := sort({connections.peer(contact) | some contact in _neighbours})
 	msg := sprintf(
-		"HIGH:NET_LATERAL_SCAN: package code tried %d services on private addresses (%s) to find more machines",
-		[count(_scanned), text.safe(concat(", ", sort(_scanned)))],
+		"HIGH:NET_LATERAL_SCAN: package code tried many %s (%d peers, as %s) to find more machines",
+		[what, count(peers), concat(", ", array.slice(peers, 0, 5))],
 	)
 }
 
@@ -402,7 +471,7 @@ deny contains msg if {
 # title: A place to publish packages or code
 # description: >-
 #   A process that is not the installer contacted an interface through which packages or repositories
-#   are changed.
+#   are changed, or ran a program that publishes. A host that is only named like one is HIGH.
 # custom:
 #   id: NET_PUBLISH_ENDPOINT
 #   severity: CRITICAL
@@ -410,16 +479,38 @@ deny contains msg if {
 #   incidents: [CanisterSprawl, lightning, tensorlake]
 #   false_positives: none during an installation
 #   solution: Do not install it; revoke tokens for the named service.
-#   needs: host names
+#   needs: host names, arguments of programs
 deny contains msg if {
-	some named in _named_hosts
-	_package_controlled(named.role)
-	some host in network.publishing.hosts
-	_host_matches(named.host, host)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_PUBLISH_ENDPOINT: %s used \"%s\", through which packages or repositories are changed",
 		[named.process, text.safe(named.host)],
-	)
+	) |
+		some named in _named_hosts
+		_package_controlled(named.role)
+		some host in network.publishing.hosts
+		_host_matches(named.host, host)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"HIGH:NET_PUBLISH_ENDPOINT: %s used \"%s\", named like a place to publish packages",
+		[named.process, text.safe(named.host)],
+	) |
+		some named in _named_hosts
+		_package_controlled(named.role)
+		split(lower(named.host), ".")[0] in network.publishing.labels
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_PUBLISH_ENDPOINT: %s \"%s\", which publishes in your name",
+		[run.process, text.safe(run.line)],
+	) |
+		some run in _commands
+		regex.match(network.publishing.commands, concat(" ", array.concat([run.base], array.slice(run.args, 1, 6))))
+	})
 }
 
 # METADATA
@@ -432,20 +523,34 @@ deny contains msg if {
 #   incidents: [CanisterSprawl]
 #   false_positives: Build scripts that call the installer themselves.
 #   solution: Do not install it; the index serves as a covert channel or as a way to fetch unrecorded packages.
-#   needs: connections, the address of the index gateway
+#   needs: connections, host names, the index's address and hosts
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	contact.gateway
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_NONPIP_INDEX: %s contacted the index of this run (%s); only the installer does that",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		_at_index(contact)
+	})
+}
+
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"CRITICAL:NET_NONPIP_INDEX: %s used \"%s\", a host of the index; only the installer does that",
+		[named.process, text.safe(named.host)],
+	) |
+		some named in _named_hosts
+		_package_controlled(named.role)
+		lower(named.host) in connections.index_hosts
+	})
 }
 
 # METADATA
 # title: A connection by package code
-# description: A process that is neither the installer nor a build contacted anything at all, loopback included.
+# description: >-
+#   A process that is neither the installer nor a build contacted anything at all, loopback included. At an
+#   import this is IMPORT_NEW_CONNECTION.
 # custom:
 #   id: NET_NONPIP_PROCESS_CONNECT
 #   severity: HIGH
@@ -455,14 +560,16 @@ deny contains msg if {
 #   solution: Find out what the process is for; waive it by an exception for this address.
 #   needs: connections
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	contact.role != "build-child"
-	not contact.gateway
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"%s:NET_NONPIP_PROCESS_CONNECT: %s contacted %s; only the installer needs the network",
 		[_weak_or(contact, "HIGH"), contact.process, connections.peer(contact)],
-	)
+	) |
+		not connections.importing
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		contact.role != "build-child"
+		not contact.gateway
+	})
 }
 
 # METADATA
@@ -477,13 +584,14 @@ deny contains msg if {
 #   solution: Look at the other findings of this process.
 #   needs: host names
 deny contains msg if {
-	some named in _named_hosts
-	some host in network.address_lookups.hosts
-	_host_matches(named.host, host)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"MEDIUM:NET_IP_LOOKUP: %s asked \"%s\" for this machine's public address, as stealers do first",
 		[named.process, text.safe(named.host)],
-	)
+	) |
+		some named in _named_hosts
+		some host in network.address_lookups.hosts
+		_host_matches(named.host, host)
+	})
 }
 
 # METADATA
@@ -498,11 +606,12 @@ deny contains msg if {
 #   solution: Do not install it; report it to the index.
 #   needs: what was sent and asked
 deny contains msg if {
-	some leak in connections.leaks
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:NET_CANARY_LEAK: %s sent the decoy credential \"%s\" to %s, which is theft",
 		[leak.process, leak.decoy, leak.to],
-	)
+	) |
+		some leak in connections.leaks
+	})
 }
 
 # METADATA
@@ -517,20 +626,23 @@ deny contains msg if {
 #   solution: Look at the other findings of this process.
 #   needs: connections
 deny contains msg if {
-	some contact in connections.contacts
-	_package_controlled(contact.role)
-	contact.port == 80
-	not contact.weak
-	contact.scope != "loopback"
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"MEDIUM:NET_CLEARTEXT_HTTP: %s contacted %s without encryption, so anybody on the way can change the answer",
 		[contact.process, connections.peer(contact)],
-	)
+	) |
+		some contact in connections.contacts
+		_package_controlled(contact.role)
+		contact.port == 80
+		not contact.weak
+		contact.scope != "loopback"
+	})
 }
 
 # METADATA
 # title: Much was sent
-# description: A process that is not the installer sent more than 4 KiB to another machine, which had answered nothing.
+# description: >-
+#   A process that is not the installer sent more than 4 KiB to other machines, at once or in pieces, which
+#   had answered nothing.
 # custom:
 #   id: NET_UPLOAD_ASYMMETRY
 #   severity: MEDIUM
@@ -540,19 +652,39 @@ deny contains msg if {
 #   solution: Look at the first bytes in the evidence.
 #   needs: what the sinkhole received
 deny contains msg if {
-	some proc in input.processes
-	_package_controlled(process.role(proc))
-	some flow in proc.network.flows
-	flow.bytes > 4096
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"MEDIUM:NET_UPLOAD_ASYMMETRY: %s sent %v bytes to \"%s\", which had not answered; that is how files leave",
 		[process.describe(proc), flow.bytes, text.safe(flow.address)],
-	)
+	) |
+		some proc in input.processes
+		_package_controlled(process.role(proc))
+		some flow in proc.network.flows
+		is_number(flow.bytes)
+		flow.bytes > 4096
+	})
+}
+
+# In pieces. The opening of a TLS session says nothing yet, so these do not add up.
+deny contains msg if {
+	some msg in text.few({sprintf(
+		"MEDIUM:NET_UPLOAD_ASYMMETRY: %s sent %v bytes in %d pieces, unanswered; that is how files leave",
+		[process.describe(proc), sum(pieces), count(pieces)],
+	) |
+		some proc in input.processes
+		_package_controlled(process.role(proc))
+		pieces := [flow.bytes |
+			some flow in proc.network.flows
+			connections.word(flow, "serverName") == ""
+			is_number(flow.bytes)
+			flow.bytes <= 4096
+		]
+		sum(pieces) > 4096
+	})
 }
 
 # METADATA
 # title: Another name than was asked for
-# description: A TLS connection names another host than the one whose address it goes to.
+# description: A TLS connection or an HTTP request names another host than the one whose address it goes to.
 # custom:
 #   id: NET_SNI_ADDR_MISMATCH
 #   severity: HIGH
@@ -562,16 +694,18 @@ deny contains msg if {
 #   solution: Do not install it; the name hides where the data goes.
 #   needs: what the sinkhole received
 deny contains msg if {
-	some proc in input.processes
-	_package_controlled(process.role(proc))
-	some flow in proc.network.flows
-	name := object.get(flow, "serverName", "")
-	name != ""
-	lower(name) != lower(object.get(flow, "hostname", ""))
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:NET_SNI_ADDR_MISMATCH: %s called \"%s\" at the address %s, which is not that host's",
 		[process.describe(proc), text.safe(name), text.safe(flow.address)],
-	)
+	) |
+		some proc in input.processes
+		_package_controlled(process.role(proc))
+		some flow in proc.network.flows
+		some key in ["serverName", "httpHost"]
+		name := split(lower(connections.word(flow, key)), ":")[0]
+		regex.match(`[a-z]`, name) # not an address
+		name != lower(connections.word(flow, "hostname"))
+	})
 }
 
 not_evaluated contains sprintf("%s: %s", [id, reason]) if {
@@ -627,6 +761,10 @@ _needs := {
 
 _package_controlled(role) if role != "installer"
 
+_at_index(contact) if contact.gateway
+
+_at_index(contact) if contact.address in connections.index_hosts
+
 _weak_or(contact, _) := "MEDIUM" if contact.weak
 
 _weak_or(contact, severity) := severity if not contact.weak
@@ -636,6 +774,20 @@ _metadata_service(contact) if contact.address in network.metadata_services.addre
 _metadata_service(contact) if {
 	some host in network.metadata_services.hosts
 	_host_matches(contact.hostname, host)
+}
+
+_metadata_name(name) if {
+	some host in network.metadata_services.hosts
+	_host_matches(name, host)
+}
+
+_metadata_name(name) if name in network.metadata_services.addresses
+
+# Names that public services resolve to the address that they contain.
+_metadata_name(name) if {
+	some address in network.metadata_services.addresses
+	some separator in [".", "-"]
+	contains(name, sprintf("%s.", [replace(address, ".", separator)]))
 }
 
 _raw_severity(contact) := _weak_or(contact, "HIGH") if contact.port in {80, 443}
@@ -665,9 +817,13 @@ _listener_severity(listener) := "HIGH" if listener.scope != "loopback"
 
 _listener_severity(listener) := "MEDIUM" if listener.scope == "loopback"
 
-_raw_socket(socket) if socket.type == "SOCK_RAW"
+_raw_socket(socket) if {
+	socket.type == "SOCK_RAW"
+	socket.family != "AF_NETLINK" # where the type means nothing
+}
 
-_raw_socket(socket) if socket.family == "AF_PACKET"
+# AF_PACKET by name and by number.
+_raw_socket(socket) if socket.family in {"AF_PACKET", "AF_17"}
 
 _tor(contact) if {
 	contact.scope == "loopback"
@@ -691,10 +847,22 @@ _kubernetes(contact) if {
 	_host_matches(contact.hostname, host)
 }
 
-_scanned contains connections.peer(contact) if {
+_scans contains "services on private addresses" if count(_scanned) >= 5
+
+# Whatever the services: nobody else asks for so many machines, or so many ports.
+_scans contains "private addresses" if count({c.address | some c in _neighbours; c.scope != "loopback"}) >= 5
+
+_scans contains "ports of this machine" if count({c.port | some c in _neighbours; c.scope == "loopback"}) >= 10
+
+_neighbours contains contact if {
 	some contact in connections.contacts
 	_package_controlled(contact.role)
-	contact.scope in {"private", "loopback"}
+	contact.scope in {"private", "loopback", "link-local"}
+	not contact.weak
+}
+
+_scanned contains [contact.address, contact.port] if {
+	some contact in _neighbours
 	contact.port in network.scanned_ports.ports
 }
 
@@ -715,7 +883,7 @@ _named_hosts contains named if {
 _named_hosts contains named if {
 	some proc in input.processes
 	some lookup in proc.network.dnsLookups
-	query := object.get(lookup, "query", "")
+	query := connections.word(lookup, "query")
 	query != ""
 	not _asked_for_allowed(proc, query)
 	named := {
@@ -731,7 +899,7 @@ _named_hosts contains named if {
 	some flow in proc.network.flows
 	not connections.relayed(proc, flow)
 	some key in ["hostname", "serverName", "httpHost"]
-	host := split(object.get(flow, key, ""), ":")[0]
+	host := split(connections.word(flow, key), ":")[0]
 	regex.match(`[A-Za-z]`, host) # not an address
 	named := {"host": host, "process": process.describe(proc), "role": process.role(proc), "source": "flow"}
 }
@@ -740,7 +908,12 @@ _named_hosts contains named if {
 	some run in _commands
 	some argument in run.args
 	some url in regex.find_all_string_submatch_n(`(?i)^[a-z][a-z0-9+.-]*://(?:[^/@\s]*@)?([a-z0-9.-]+)`, argument, 1)
-	named := {"host": url[1], "process": run.process, "role": run.role, "source": "argument"}
+	named := {
+		"host": url[1],
+		"process": sprintf("%s a program that", [run.process]),
+		"role": run.role,
+		"source": "argument",
+	}
 }
 
 _asked_for_allowed(proc, query) if {
@@ -748,20 +921,33 @@ _asked_for_allowed(proc, query) if {
 	trim_suffix(lower(query), ".") in connections.allowed_hosts
 }
 
-# Programs that package code ran.
+# What package code ran or tried to run, also behind a shell or another program.
 _commands contains run if {
-	some proc in input.processes
-	role := process.role(proc)
-	_package_controlled(role)
-	some image in process.images(proc)
+	some command in programs.commands
 	run := {
-		"base": process.base(image.program),
-		"args": image.args,
-		"line": concat(" ", image.args),
-		"role": role,
-		"process": process.describe(proc),
+		"base": command.base,
+		"args": array.concat([command.base], command.args),
+		"line": command.line,
+		"role": command.role,
+		"process": sprintf("%s %s", [command.who, _verb(command)]),
 	}
 }
+
+_commands contains run if {
+	some shell_text in programs.texts
+	regex.match(network.shell_bridges.anywhere, shell_text.text)
+	run := {
+		"base": "sh",
+		"args": ["sh", "-c", shell_text.text],
+		"line": shell_text.text,
+		"role": shell_text.role,
+		"process": sprintf("%s %s", [shell_text.who, _verb(shell_text)]),
+	}
+}
+
+_verb(command) := "ran" if not command.failed
+
+_verb(command) := "tried to run" if command.failed
 
 _uploads(run) if {
 	run.base in network.upload_commands.always
@@ -773,6 +959,13 @@ _uploads(run) if {
 	pattern := network.upload_commands.arguments[run.base]
 	some argument in array.slice(run.args, 1, count(run.args))
 	regex.match(pattern, argument)
+}
+
+_uploads(run) if {
+	some argument in run.args
+	regex.match(network.upload_commands.options, argument)
+	some other in run.args
+	contains(other, "://")
 }
 
 _prints_version(run) if {
@@ -798,6 +991,28 @@ _bridged(proc) := {event.args[1] |
 	event.args[0] in sockets
 	event.args[1] in {0, 1, 2}
 }
+
+# A socket that the parent connected and that the child has as its input and its
+# output: pipes are two descriptors, a socket is one.
+_handed_down(proc) := {event.args[0] |
+	some event in proc.syscallEvents
+	event.syscall in {"dup2", "dup3"}
+	event.args[1] == 0
+	some other in proc.syscallEvents
+	other.syscall in {"dup2", "dup3"}
+	other.args[0] == event.args[0]
+	other.args[1] == 1
+	_connected[proc.parentpid][event.args[0]]
+	not _connected[proc.processid][event.args[0]]
+}
+
+# Descriptors that each process connected to the Internet families, by process number.
+_connected := object.union_n([{proc.processid: {c.fd: true}} |
+	some proc in input.processes
+	some c in proc.network.connections
+	connections.internet(c)
+	c.syscall == "connect"
+])
 
 _remote_shell(run) if regex.match(network.shell_bridges.anywhere, run.line)
 

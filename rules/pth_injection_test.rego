@@ -250,12 +250,16 @@ _child(started) := fixture.process("build-child", {
 	"execs": fixture.ran("/usr/bin/true", []),
 })
 
+_binding(port) := {"network": {"connections": [object.union(fixture.connection("::1", port), {"syscall": "bind"})]}}
+
 test_while_starting if {
 	_processes([_interpreter({}), _child("2026-11-23T10:00:07Z")]) == {"CRITICAL:PTH_CHILD_SPAWN"}
 	_processes([_interpreter({}), _child("2026-11-23T10:00:08Z")]) == set()
 	_processes([_interpreter({}), _child("2026-11-23T09:00:08Z")]) == set()
 	connecting := {"network": {"connections": [fixture.connection("127.0.0.1", 9)]}}
 	_processes([_interpreter(connecting)]) == {"CRITICAL:PTH_CHILD_SPAWN"}
+	_processes([_interpreter(_binding(4444))]) == {"CRITICAL:PTH_CHILD_SPAWN"}
+	_processes([_interpreter(_binding(0))]) == set()
 	_processes([_interpreter({"openedfiles": {"/root/.aws/credentials": {}}})]) == {"CRITICAL:PTH_CHILD_SPAWN"}
 }
 

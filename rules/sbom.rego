@@ -7,6 +7,8 @@
 # related_resources:
 #   - ref: https://cyclonedx.org/docs/1.6/json/
 #   - ref: https://spdx.github.io/spdx-spec/v2.3/SPDX-license-expressions/
+# custom:
+#   attestation: sbom/v0.1
 package pip_witness.sbom
 
 import data.pip_witness.indicators.licences as accepted

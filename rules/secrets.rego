@@ -6,6 +6,8 @@
 #   Optional: it judges only where a policy names it.
 # related_resources:
 #   - ref: https://attack.mitre.org/techniques/T1552/001/
+# custom:
+#   attestation: secretscan/v0.1
 package pip_witness.secrets
 
 import data.pip_witness.indicators.secrets as known

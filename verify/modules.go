@@ -66,7 +66,7 @@ func (o *outcome) withoutSource() string {
 // evaluate asks one module and keeps its findings. An error is an error of
 // evaluation: it names the module and keeps the step from passing.
 func (v *verifier) evaluate(ctx context.Context, o *outcome, bound int, m policy.Module) error {
-	program, err := v.program(ctx, m)
+	program, err := v.req.Programs.Compile(ctx, m.Name, m.Module)
 	if err != nil {
 		return err
 	}
@@ -78,6 +78,7 @@ func (v *verifier) evaluate(ctx context.Context, o *outcome, bound int, m policy
 	if err != nil {
 		return err
 	}
+	installed := v.installed(o)
 	seen := map[policy.Finding]bool{}
 	for _, f := range o.findings {
 		f.Exception = ""
@@ -89,7 +90,7 @@ func (v *verifier) evaluate(ctx context.Context, o *outcome, bound int, m policy
 			continue
 		}
 		seen[f] = true
-		f.Exception = v.except(o, f, message)
+		f.Exception = v.except(o, f, message, installed)
 		o.findings = append(o.findings, f)
 	}
 	for _, text := range answer.NotEvaluated {
@@ -98,11 +99,30 @@ func (v *verifier) evaluate(ctx context.Context, o *outcome, bound int, m policy
 	return nil
 }
 
+// installed are the normalised names of what this step, or else a step that it
+// reads, installed; none where no exception asks for it.
+func (v *verifier) installed(o *outcome) []string {
+	if !slices.ContainsFunc(v.policy.Exceptions, func(e policy.Exception) bool { return e.Package != "" }) {
+		return nil
+	}
+	all := packages(o.collection)
+	for _, name := range o.step.AttestationsFrom {
+		if source := o.sources[name]; len(all) == 0 && source != nil {
+			all = packages(source)
+		}
+	}
+	var names []string
+	for _, p := range all {
+		names = append(names, policy.NormalName(p.Name))
+	}
+	return names
+}
+
 // except returns the reason of the first exception in force that waives the
 // finding, and counts the expired ones that would have.
-func (v *verifier) except(o *outcome, f policy.Finding, m policy.Message) string {
+func (v *verifier) except(o *outcome, f policy.Finding, m policy.Message, installed []string) string {
 	for i, e := range v.policy.Exceptions {
-		if !e.Matches(f, m) {
+		if !e.Matches(f, m, installed) {
 			continue
 		}
 		expired := !e.Expires.After(v.req.Now)

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"pip-witness/attestation"
@@ -47,6 +49,9 @@ type Request struct {
 	Now time.Time
 	// EvalTimeout limits each module; zero means [policy.DefaultEvalTimeout].
 	EvalTimeout time.Duration
+	// Programs are modules that were compiled before, and where further ones are
+	// kept; nil keeps nothing.
+	Programs *policy.Programs
 }
 
 // InputError is about a document that cannot be read at all: not JSON, cut off,
@@ -65,9 +70,11 @@ func (e *InputError) Unwrap() error { return e.Err }
 // Verify judges the evidence. A result is returned for every outcome that is a
 // verdict, trust failures included; an error is an [*InputError], or the context's.
 func Verify(ctx context.Context, req Request) (*policy.Result, error) {
+	if req.Programs == nil {
+		req.Programs = &policy.Programs{}
+	}
 	v := &verifier{
-		req:      req,
-		programs: map[string]compiled{},
+		req: req,
 		result: &policy.Result{
 			Verdict: policy.Pass, Packages: []policy.Package{}, Steps: []policy.StepResult{}, Findings: []policy.Finding{},
 			Checks: []policy.Check{}, Coverage: map[string]json.RawMessage{},
@@ -80,6 +87,7 @@ func Verify(ctx context.Context, req Request) (*policy.Result, error) {
 	if !trusted {
 		return v.result, nil
 	}
+	defer v.compileAhead(ctx)()
 	if err := v.openEvidence(); err != nil {
 		return nil, err
 	}
@@ -108,15 +116,8 @@ type verifier struct {
 	external map[string]externalAttestation
 	rejected []rejection
 	outcomes map[string][]*outcome // by step, one per collection
-	programs map[string]compiled
 	uses     []policy.ExceptionUse
 	result   *policy.Result
-}
-
-// compiled is a module that was compiled, or why it was not.
-type compiled struct {
-	program *policy.Program
-	err     error
 }
 
 func (v *verifier) check(name policy.CheckName, step, status, detail string) {
@@ -413,16 +414,36 @@ func (v *verifier) finish() {
 	})
 }
 
-// program compiles a module once, however often it is bound.
-func (v *verifier) program(ctx context.Context, m policy.Module) (*policy.Program, error) {
-	key := m.Name + "\x00" + string(m.Module)
-	c, ok := v.programs[key]
-	if !ok {
-		c.program, c.err = policy.CompileModule(ctx, m.Name, m.Module)
-		if c.err != nil && ctx.Err() != nil {
-			return nil, errors.Join(c.err, ctx.Err())
+// compileAhead compiles the policy's modules on all processors, beside the reading of
+// the evidence. The function that it returns ends that and waits for it.
+func (v *verifier) compileAhead(ctx context.Context) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	modules := make(chan policy.Module)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(modules)
+		for _, name := range v.policy.StepNames() {
+			for _, a := range v.policy.Steps[name].Attestations {
+				for _, m := range a.RegoPolicies {
+					select {
+					case modules <- m:
+					case <-ctx.Done():
+						return
+					}
+				}
+			}
 		}
-		v.programs[key] = c
+	})
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for m := range modules {
+				// Whoever asks the module hears of its error.
+				_, _ = v.req.Programs.Compile(ctx, m.Name, m.Module)
+			}
+		})
 	}
-	return c.program, c.err
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }

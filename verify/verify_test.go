@@ -731,3 +731,36 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// TestPackageExceptions: an exception for a package holds in a run that installed
+// it, at both steps, and in no other run; alone it waives nothing that names no
+// package.
+func TestPackageExceptions(t *testing.T) {
+	module := inline("m", `package m
+import rego.v1
+deny contains msg if { some p in input.processes; some f, _ in p.openedfiles; msg := sprintf("HIGH:READ: the process \"/usr/bin/python3\" opened \"%s\"", [f]) }`)
+	src := source(t, []any{module}, []any{module})
+	tests := map[string]struct {
+		fields  map[string]any
+		verdict policy.Verdict
+		code    int
+		waived  int
+	}{
+		"of the run":     {map[string]any{"package": "Six", "value": "/usr/lib/*.py"}, policy.Pass, 0, 2},
+		"of another run": {map[string]any{"package": "requests", "value": "/usr/lib/*.py"}, policy.Fail, 1, 0},
+		"alone":          {map[string]any{"package": "six"}, policy.Fail, 1, 0},
+		"other value":    {map[string]any{"package": "six", "value": "/etc/*"}, policy.Fail, 1, 0},
+		"command":        {map[string]any{"command": "/usr/bin/python*"}, policy.Pass, 0, 2},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.fields["rule"], tt.fields["reason"], tt.fields["expires"] = "READ", "known", "2027-01-01T00:00:00Z"
+			w := newWorld(t, src).edit(func(p map[string]any) { p["exceptions"] = []any{tt.fields} })
+			r := w.verify(w.both(evidence{}, evidence{})...)
+			want(t, r, tt.verdict, tt.code, "HIGH:READ")
+			if r.Exceptions[0].Findings != tt.waived {
+				t.Errorf("%+v", r.Exceptions)
+			}
+		})
+	}
+}

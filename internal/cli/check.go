@@ -53,7 +53,8 @@ type checkFlags struct {
 	osvDB        string
 	vex          []string
 	keyFlags
-	sboms []string
+	sboms      []string
+	indicators string
 }
 
 func newCheck(s streams) *cobra.Command {
@@ -97,6 +98,7 @@ Exit codes: 0 pass, 1 denied by policy, 2 bad input, 3 could not be decided,
 	flags.StringVar(&f.osvDB, "osv-db", "", "`DIR` of an OSV database (default: see db --help)")
 	flags.StringArrayVar(&f.vex, "vex", nil, "OpenVEX `FILE` about vulnerabilities; repeatable")
 	flags.StringArrayVar(&f.sboms, "sbom", nil, "write components as cyclonedx-1.6, -1.7 or spdx-2.3: `FORMAT=FILE`")
+	flags.StringVar(&f.indicators, "indicators", "", "further indicators, a YAML `FILE`, for the built-in policy")
 	pipFlags(c, &f.pip)
 	return c
 }
@@ -153,6 +155,7 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	if judgement.Key, err = f.wait(signer); err != nil {
 		return err
 	}
+	missing := unstamped(judgement.Key)
 	directory, err := f.directory(args, started)
 	if err != nil {
 		return err
@@ -172,6 +175,15 @@ func runCheck(c *cobra.Command, s streams, f checkFlags, args []string) error {
 	outcome.Next = nextCommand(f, observation, result, directory.path)
 	if result.Verdict == policy.Untrusted {
 		outcome.Advice = "sign with the --key of a functionary that the policy names; `pip-witness policy show` lists them"
+	}
+	if err := missing(); err != nil {
+		outcome.Problems = append(outcome.Problems, "the evidence is "+err.Error())
+		if outcome.Advice == "" {
+			outcome.Advice = "run it again for time stamps, or without --timestamp-url"
+		}
+		if result.Verdict == policy.Pass { // of less than was asked for
+			result.Verdict = policy.Incomplete
+		}
 	}
 	if observation.Directory != "" {
 		outcome.Problems = append(outcome.Problems, "the throw-away environment was kept: "+observation.Directory)
@@ -198,13 +210,14 @@ func observeAndJudge(ctx context.Context, s streams, f checkFlags, args []string
 	}
 	// The built-in policy is compiled beside the installation.
 	compiled := make(chan error, 1)
+	j.Programs = &policy.Programs{}
 	go func() {
 		if j.Policy != nil {
 			compiled <- nil
 			return
 		}
 		var err error
-		j.Policy, err = check.BuiltinPolicy(ctx, j.Key)
+		j.Policy, err = check.BuiltinPolicy(ctx, j.Key, j.Indicators, j.Programs)
 		j.PolicyKeys = []attestation.Verifier{j.Key.Public()}
 		compiled <- err
 	}()
@@ -332,7 +345,16 @@ func (f checkFlags) judgement() (check.Judgement, error) {
 	j := check.Judgement{Compress: f.compress, Version: Version, PolicyURI: policyURI(f.policy)}
 	if f.policy == "" {
 		j.PolicyURI = check.BuiltinPolicyURI
-		return j, nil
+		if f.indicators == "" {
+			return j, nil
+		}
+		var err error
+		j.Indicators, err = loadIndicators(f.indicators)
+		return j, err
+	}
+	if f.indicators != "" {
+		return j, usage("compile them into it: pip-witness policy compile SRC --indicators FILE, then sign it",
+			"--indicators is for the built-in policy; --policy %q is signed with its own", f.policy)
 	}
 	if len(f.publicKeys) == 0 {
 		return j, usage("add --public-key FILE, the key of whoever signed the policy", "--policy %q needs --public-key", f.policy)

@@ -235,7 +235,7 @@ tracer in a sandbox, signs what it saw, and judges it by a signed policy.`,
 	// A command with subcommands runs only to refuse what is none of them.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newCheck(s), newRun(s), newVerify(s), newKeygen(s), newPolicy(s), newInspect(s), newDoctor(s), newDB(s))
+	root.AddCommand(newCheck(s), newRun(s), newVerify(s), newKeygen(s), newPolicy(s), newInspect(s), newExplain(s), newDoctor(s), newDB(s), newEvidence(s))
 	return root
 }
 

@@ -36,6 +36,9 @@ evidence file. Signatures are listed, not checked: use ` + "`verify`" + ` for th
 			if err != nil {
 				return badInput(fmt.Errorf("read evidence: %w", err))
 			}
+			if store.IsExport(data) {
+				return inspectExport(s, args[0], data, format)
+			}
 			envelope, err := attestation.ParseEnvelope(data)
 			if err != nil {
 				return badInput(fmt.Errorf("%q: %w", args[0], err))
@@ -48,6 +51,31 @@ evidence file. Signatures are listed, not checked: use ` + "`verify`" + ` for th
 	}
 	c.Flags().StringVar(&format, "format", "text", "print `text`, or json for the signed payload as it is")
 	return c
+}
+
+// inspectExport shows each document of an export.
+func inspectExport(s streams, name string, data []byte, format string) error {
+	export, err := store.ParseExport(data)
+	if err != nil {
+		return badInput(fmt.Errorf("%q: %w", name, err))
+	}
+	if format == "json" {
+		return emit(s, "", data)
+	}
+	for i, d := range export.Documents {
+		var text strings.Builder
+		if i > 0 {
+			text.WriteByte('\n')
+		}
+		printer(&text)("document      %s", d.Name)
+		if err := emit(s, "", []byte(text.String())); err != nil {
+			return err
+		}
+		if err := inspect(s, name+":"+d.Name, d.Envelope); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func inspect(s streams, name string, envelope attestation.Envelope) error {

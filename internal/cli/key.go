@@ -185,6 +185,23 @@ func (f keyFlags) wait(starting *seal.Starting) (seal.Key, error) {
 	return endorsed, nil
 }
 
+// unstamped has signatures of evidence kept when their authority gives no time
+// stamp: what was observed cannot be observed again. It returns what says, at the
+// end, why there is none.
+func unstamped(key seal.Key) func() error {
+	endorsed, ok := key.(*seal.Endorsed)
+	if !ok {
+		return func() error { return nil }
+	}
+	endorsed.KeepUnstamped = true
+	return func() error {
+		if err := endorsed.Unstamped(); err != nil {
+			return fmt.Errorf("signed and kept, but without time stamps: %w", err)
+		}
+		return nil
+	}
+}
+
 // private are the files, by absolute path, that nothing inside a sandbox may read.
 func (f keyFlags) private() ([]string, error) {
 	var files []string

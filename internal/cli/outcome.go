@@ -158,7 +158,7 @@ type renderer struct {
 	outcome  report.Outcome
 	document []byte
 	style    report.Style
-	rules    func() map[string]report.Rule
+	rules    func() map[string]policy.Rule
 }
 
 func (r renderer) render(format string, color bool) (string, error) {

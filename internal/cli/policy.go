@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,14 +19,15 @@ import (
 func newPolicy(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy",
-		Short: "Make, sign and show policies",
+		Short: "Make, check, sign and show policies and their rules",
 		Example: `  pip-witness policy init -o policy.src.json
   pip-witness policy compile policy.src.json --functionary key.pub -o policy.compiled.json
-  pip-witness policy sign policy.compiled.json --key key.pem -o policy.json`,
+  pip-witness policy sign policy.compiled.json --key key.pem -o policy.json
+  pip-witness policy lint policy.src.json`,
 		Args: cobra.ArbitraryArgs,
 		RunE: noCommand,
 	}
-	c.AddCommand(newPolicyInit(s), newPolicyCompile(s), newPolicySign(s), newPolicyShow(s))
+	c.AddCommand(newPolicyInit(s), newPolicyCompile(s), newPolicySign(s), newPolicyShow(s), newPolicyList(s), newPolicyLint(s), newPolicyTest(s))
 	return c
 }
 
@@ -96,13 +96,7 @@ indicator data, and put the functionaries' keys where the source says "...".`,
 					return err
 				}
 			}
-			dir := filepath.Dir(args[0])
-			options.ReadFile = func(path string) ([]byte, error) {
-				if !filepath.IsAbs(path) {
-					path = filepath.Join(dir, path)
-				}
-				return store.ReadFile(path)
-			}
+			options.ReadFile = readerBeside(args[0])
 			compiled, err := policy.Compile(c.Context(), src, options)
 			if err != nil {
 				return badInput(err)
@@ -167,7 +161,7 @@ func loadIndicators(path string) (map[string]any, error) {
 	if err != nil {
 		return nil, badInput(fmt.Errorf("read indicators: %w", err))
 	}
-	indicators, err := policy.ParseIndicators(data)
+	indicators, err := policy.ParseIndicators(data, rules.FS)
 	if err != nil {
 		return nil, badInput(fmt.Errorf("%q: %w", path, err))
 	}
@@ -328,6 +322,13 @@ func showPolicy(s streams, p *policy.Policy, signers []string) error {
 	}
 	for _, e := range p.Exceptions {
 		line("\nexception %s until %s: %s", e.Rule, e.Expires.UTC().Format(time.DateOnly), e.Reason)
+		for _, field := range [...]struct{ name, value string }{
+			{"package", e.Package}, {"path", e.Path}, {"host", e.Host}, {"command", e.Command}, {"value", e.Value},
+		} {
+			if field.value != "" {
+				line("  only         %s %s", field.name, field.value)
+			}
+		}
 	}
 	return emit(s, "", []byte(text.String()))
 }

@@ -101,6 +101,7 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 	if err != nil {
 		return err
 	}
+	missing := unstamped(key)
 	if !f.sandbox {
 		// The command runs as the same user, unconfined: without this it could change
 		// the recording in this process's memory, by ptrace(2) or /proc/PID/mem.
@@ -122,6 +123,9 @@ func runCommand(ctx context.Context, s streams, f runFlags, args []string) error
 		return err
 	}
 	summarize(s.err, observed, f.out)
+	if err := missing(); err != nil {
+		return fmt.Errorf("%q is %w", f.out, err)
+	}
 	if observed.Command.ExitCode == 0 && !observed.Command.Coverage.Complete {
 		return exit(exitUndecided) // success is claimed of what was seen only
 	}

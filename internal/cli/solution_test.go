@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 
 	"pip-witness/policy"
@@ -16,7 +17,7 @@ func TestShippedRules(t *testing.T) {
 	if got, want := known["CRED_SSH_KEY"].Module, "credential_harvesting"; got != want {
 		t.Errorf("module %q, want %q", got, want)
 	}
-	if got := known["CRED_SSH_KEY"]; got.Attack != "T1552.004" || got.Severity != policy.Critical || got.FalsePositives == "" {
+	if got := known["CRED_SSH_KEY"]; strings.Join(got.Attack, " ") != "T1552.004" || got.Severity != policy.Critical || got.FalsePositives == "" {
 		t.Errorf("annotations: %+v", got)
 	}
 	if _, ok := known["NO_SUCH_RULE"]; ok || len(known) < 50 {

@@ -44,8 +44,8 @@ func newVerify(s streams) *cobra.Command {
 		Use:   "verify --policy FILE --public-key FILE EVIDENCE…",
 		Short: "Judge stored evidence again",
 		Long: `Judge evidence by a signed policy. EVIDENCE are collections (DSSE envelopes or
-Sigstore bundles, plain or zstd) or directories that ` + "`check`" + ` wrote. Nothing is
-executed and nothing is fetched. --vsa writes a signed verification summary
+Sigstore bundles) or exports, plain or zstd, or directories that ` + "`check`" + ` wrote.
+Nothing is executed and nothing is fetched. --vsa writes a signed verification summary
 (SLSA VSA v1) of each distribution file, whatever the verdict is.
 
 Without --public-key the key that lies beside the evidence is used: that proves
@@ -185,7 +185,7 @@ func addEvidence(request *verify.Request, path string, wantPolicy bool) error {
 		return badInput(fmt.Errorf("read evidence: %w", err))
 	}
 	if !info.IsDir() {
-		return addCollection(request, path)
+		return addFile(request, path, wantPolicy)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -194,9 +194,7 @@ func addEvidence(request *verify.Request, path string, wantPolicy bool) error {
 	found := false
 	for _, e := range entries {
 		name := e.Name()
-		switch {
-		case e.IsDir(), filepath.Ext(name) != ".json", strings.HasSuffix(name, ".sigstore.json"),
-			name == store.SBOMFile, name == store.SLSAFile, name == store.ProvenanceFile, name == store.PolicyFile:
+		if e.IsDir() || !isCollection(name) {
 			continue
 		}
 		found = true
@@ -208,6 +206,47 @@ func addEvidence(request *verify.Request, path string, wantPolicy bool) error {
 		return usage("name a directory that `pip-witness check` wrote", "no evidence in %q", path)
 	}
 	return addEmbedded(request, path, wantPolicy)
+}
+
+// isCollection says that a file of an evidence directory is the envelope of a step.
+func isCollection(name string) bool {
+	switch name {
+	case store.SBOMFile, store.SLSAFile, store.ProvenanceFile, store.PolicyFile:
+		return false
+	}
+	return filepath.Ext(name) == ".json" && !strings.HasSuffix(name, ".sigstore.json") && !strings.Contains(name, "/")
+}
+
+// addExport adds what an export holds, as addEvidence does with the directory that
+// it is of.
+func addExport(request *verify.Request, path string, data []byte, wantPolicy bool) error {
+	export, err := store.ParseExport(data)
+	if err != nil {
+		return badInput(fmt.Errorf("%q: %w", path, err))
+	}
+	for _, d := range export.Documents {
+		policy := d.Name == store.PolicyFile && wantPolicy
+		if !policy && !isCollection(d.Name) {
+			continue
+		}
+		envelope, err := d.Envelope.Marshal()
+		if err != nil {
+			return badInput(fmt.Errorf("%q: document %q: %w", path, d.Name, err))
+		}
+		if policy {
+			request.PolicyEnvelope = envelope
+			continue
+		}
+		request.Collections = append(request.Collections, verify.Document{Name: path + ":" + d.Name, Data: envelope})
+	}
+	if key := export.Key(store.PolicyKeyFile); key != nil {
+		public, err := attestation.ParsePublicKey(key)
+		if err != nil {
+			return badInput(fmt.Errorf("%q: key %q: %w", path, store.PolicyKeyFile, err))
+		}
+		request.EmbeddedKeys = append(request.EmbeddedKeys, public)
+	}
+	return nil
 }
 
 // addEmbedded takes the policy and its key from an evidence directory.
@@ -228,6 +267,19 @@ func addEmbedded(request *verify.Request, dir string, wantPolicy bool) error {
 		return badInput(err)
 	}
 	request.EmbeddedKeys = append(request.EmbeddedKeys, public)
+	return nil
+}
+
+// addFile adds a collection, or what an export holds.
+func addFile(request *verify.Request, path string, wantPolicy bool) error {
+	data, err := store.ReadFile(path)
+	if err != nil {
+		return badInput(fmt.Errorf("read evidence: %w", err))
+	}
+	if store.IsExport(data) {
+		return addExport(request, path, data, wantPolicy)
+	}
+	request.Collections = append(request.Collections, verify.Document{Name: path, Data: data})
 	return nil
 }
 

@@ -10,8 +10,9 @@ import (
 
 // Bounds of the summary, which says where it was cut; JSON has everything.
 const (
-	maxRows = 200 // findings
-	maxCell = 600 // characters of one cell
+	maxRows       = 200 // findings
+	maxRowsOfRule = 50  // findings of one rule in one step
+	maxCell       = 600 // characters of one cell
 )
 
 // Markdown writes the outcome for the page of a job: verdict, findings, what
@@ -28,6 +29,7 @@ func Markdown(w io.Writer, o Outcome, t Tool) error {
 	m.line("%s", prose(sentence(explanation(o))))
 	m.problems(o)
 	m.findings(o, t)
+	m.exceptions(o)
 	m.steps(o)
 	m.packages(o)
 	m.footer(o)
@@ -97,18 +99,37 @@ func (m *markdown) findings(o Outcome, t Tool) {
 	m.line("\n### Findings\n")
 	m.line("| severity | rule | step | what was seen |")
 	m.line("|---|---|---|---|")
-	shown := o.Findings[:min(len(o.Findings), maxRows)]
-	for _, f := range shown {
-		excepted := ""
-		if f.Exception != "" {
-			excepted = " excepted by the policy: " + code(f.Exception)
+	var shown []policy.Finding
+	for _, group := range byRule(o.Findings) {
+		if len(shown) >= maxRows {
+			break
 		}
-		m.line("| %s | %s | %s | %s%s |", f.Severity, code(f.Rule), code(f.Step), code(f.Message), excepted)
+		few := group[:min(len(group), maxRowsOfRule, maxRows-len(shown))]
+		shown = append(shown, few...)
+		for _, f := range few {
+			excepted := ""
+			if f.Exception != "" {
+				excepted = " excepted by the policy: " + code(f.Exception)
+			}
+			m.line("| %s | %s | %s | %s%s |", f.Severity, code(f.Rule), code(f.Step), code(f.Message), excepted)
+		}
+		if cut := len(group) - len(few); cut > 0 {
+			m.line("| %s | %s | %s | … and %d more of this rule |", group[0].Severity, code(group[0].Rule), code(group[0].Step), cut)
+		}
 	}
 	if cut := len(o.Findings) - len(shown); cut > 0 {
 		m.line("\n%s not shown here; the JSON output has them.", sentence(plural(cut, "more finding")))
 	}
 	m.solutions(shown, t)
+}
+
+func (m *markdown) exceptions(o Outcome) {
+	for i, line := range exceptionLines(o) {
+		if i == 0 {
+			m.line("\n### Exceptions\n")
+		}
+		m.line("- %s", code(line))
+	}
 }
 
 // solutions says once per rule what to do about findings that are not excepted.

@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -42,11 +43,14 @@ func TestMarkdown(t *testing.T) {
 
 func TestMarkdownCuts(t *testing.T) {
 	o := passed(t)
-	for range 201 {
-		o.Findings = append(o.Findings, finding(policy.Low, "A_RULE", "pip-import", strings.Repeat("ü", 601)))
+	for range 51 {
+		o.Findings = append(o.Findings, finding(policy.Medium, "A_RULE", "pip-import", strings.Repeat("ü", 601)))
+	}
+	for i := range 160 {
+		o.Findings = append(o.Findings, finding(policy.Low, fmt.Sprintf("RULE_%03d", i), "pip-import", "x"))
 	}
 	got := markdown(t, o)
-	for _, want := range []string{"1 more finding not shown here", "ü… (1 more characters)`"} {
+	for _, want := range []string{"… and 1 more of this rule |", "11 more findings not shown here", "ü… (1 more characters)`"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("it does not say %q", want)
 		}

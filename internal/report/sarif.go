@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -49,6 +50,7 @@ type sarifRule struct {
 	ShortDescription     sarifText          `json:"shortDescription"`
 	FullDescription      sarifText          `json:"fullDescription"`
 	Help                 sarifText          `json:"help"`
+	HelpURI              string             `json:"helpUri,omitempty"`
 	DefaultConfiguration sarifConfiguration `json:"defaultConfiguration"`
 	Properties           map[string]any     `json:"properties"`
 }
@@ -121,6 +123,9 @@ const (
 	// maxRelated bounds the further lines of one result; what is cut is counted
 	// in its properties.
 	maxRelated = 50
+	// maxResults bounds the findings of one rule in one step: readers refuse runs with
+	// some ten thousand results. What is cut is counted in a notification.
+	maxResults = 1000
 	// maxAutomation bounds the id of a run, in characters.
 	maxAutomation = 120
 )
@@ -143,6 +148,8 @@ func SARIF(w io.Writer, o Outcome, t Tool) error {
 		Results: []sarifResult{}, ColumnKind: "unicodeCodePoints",
 		Properties: map[string]any{"verdict": o.Verdict, "policySha256": o.Policy.SHA256, "failOn": o.Policy.FailOn},
 	}
+	findings, cut := cutResults(findings)
+	run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, cut...)
 	for _, f := range findings {
 		index, _ := slices.BinarySearchFunc(rules, f.Rule, func(r sarifRule, id string) int { return strings.Compare(r.ID, Printable(id)) })
 		run.Results = append(run.Results, sarifFinding(o, f, index))
@@ -151,6 +158,20 @@ func SARIF(w io.Writer, o Outcome, t Tool) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
+}
+
+// cutResults are the findings that become results, and what is said of the others.
+func cutResults(findings []policy.Finding) ([]policy.Finding, []sarifNotification) {
+	var kept []policy.Finding
+	var cut []sarifNotification
+	for _, group := range byRule(findings) {
+		kept = append(kept, group[:min(len(group), maxResults)]...)
+		if n := len(group) - maxResults; n > 0 {
+			text := fmt.Sprintf("step %q: %s of rule %s are not among the results; the JSON output has them", group[0].Step, plural(n, "more finding"), group[0].Rule)
+			cut = append(cut, sarifNotification{Level: "warning", Message: sarifText{Text: Printable(text)}})
+		}
+	}
+	return kept, cut
 }
 
 // verdictFinding says in the words of a finding why the outcome is no pass.
@@ -166,7 +187,7 @@ func sarifRules(findings []policy.Finding, t Tool) []sarifRule {
 		if _, ok := rules[id]; !ok {
 			known, ok := t.Rules[f.Rule]
 			if !ok {
-				known = Rule{ID: f.Rule, Module: f.Module, Title: "A rule of the policy's own", Severity: f.Severity}
+				known = policy.Rule{ID: f.Rule, Module: f.Module, Title: "A rule of the policy's own", Severity: f.Severity}
 				if f.Module == "verdict" {
 					known.Title = "The verdict is no pass"
 				}
@@ -181,7 +202,9 @@ func sarifRules(findings []policy.Finding, t Tool) []sarifRule {
 	return sorted
 }
 
-func sarifRuleOf(r Rule) sarifRule {
+// sarifRuleOf is a rule with its documentation. Its help address is that of the
+// first technique: the page of the rule itself is part of the help.
+func sarifRuleOf(r policy.Rule) sarifRule {
 	title := Printable(r.Title)
 	help := title + "."
 	if r.Solution != "" {
@@ -195,14 +218,24 @@ func sarifRuleOf(r Rule) sarifRule {
 		description = title + "."
 	}
 	tags := []string{"security", "supply-chain", Printable(r.Module)}
-	if r.Attack != "" {
-		tags = append(tags, "external/attack/"+strings.ToLower(r.Attack))
+	uri := ""
+	for _, t := range r.Attack {
+		tags = append(tags, "external/attack/"+strings.ToLower(t))
+		uri = cmp.Or(uri, policy.TechniqueURL(t))
 	}
 	return sarifRule{
 		ID: Printable(r.ID), Name: pascal(r.ID), ShortDescription: sarifText{Text: title}, FullDescription: sarifText{Text: description},
-		Help: sarifText{Text: help}, DefaultConfiguration: sarifConfiguration{Level: level(r.Severity)},
+		Help: sarifText{Text: help, Markdown: helpMarkdown(r)}, HelpURI: uri, DefaultConfiguration: sarifConfiguration{Level: level(r.Severity)},
 		Properties: map[string]any{"tags": tags, "precision": "high", "security-severity": score(r.Severity)},
 	}
+}
+
+// helpMarkdown is the rule's page, empty for a rule without annotations.
+func helpMarkdown(r policy.Rule) string {
+	if r.Description == "" {
+		return ""
+	}
+	return ruleSection(r)
 }
 
 // pascal is a rule id as SARIF wants names: IMPORT_IMDS is ImportImds.

@@ -20,12 +20,12 @@ import (
 )
 
 func tool() report.Tool {
-	return report.Tool{Version: "1.2.3", Rules: map[string]report.Rule{
+	return report.Tool{Version: "1.2.3", Rules: map[string]policy.Rule{
 		"IMPORT_CRED_ACCESS": {
 			ID: "IMPORT_CRED_ACCESS", Module: "import_behavior", Title: "Credentials read by an import", Severity: policy.Critical,
 			Description:    "A process of the import opened a file of this kind.",
 			Solution:       "Do not use it; if it ran outside a sandbox, replace what it could read.",
-			FalsePositives: "none", Attack: "T1552.004",
+			FalsePositives: "none", Attack: []string{"T1552.004"},
 		},
 		"IMPORT_SYSCALL_EVENTS": {ID: "IMPORT_SYSCALL_EVENTS", Module: "import_behavior", Title: "Unusual calls", Severity: policy.Medium, Solution: "Read *why* it <calls> them."},
 	}}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"pip-witness/evidence"
@@ -39,6 +40,7 @@ func Text(w io.Writer, o Outcome, s Style) error {
 	p.headline(o)
 	p.problems(o)
 	p.findings(o)
+	p.exceptions(o)
 	p.steps(o)
 	p.packages(o)
 	p.footer(o)
@@ -260,18 +262,78 @@ func (p *printer) findings(o Outcome) {
 			}
 		}
 	}
-	for len(shown) > 0 {
-		n := 1
-		for n < len(shown) && sameRule(shown[0], shown[n]) {
-			n++
-		}
-		p.rule(shown[:n])
-		shown = shown[n:]
+	for _, group := range byRule(shown) {
+		p.rule(group)
 	}
 	if quiet > 0 {
 		p.line("  %s of severity LOW or INFO, shown with -v", plural(quiet, "finding"))
 	}
 	p.block()
+}
+
+// byRule parts findings, in their order, into those of one rule in one step; in each
+// part those that no exception waives come first, because a long one is cut.
+func byRule(findings []policy.Finding) [][]policy.Finding {
+	var groups [][]policy.Finding
+	for len(findings) > 0 {
+		n := 1
+		for n < len(findings) && sameRule(findings[0], findings[n]) {
+			n++
+		}
+		var open, waived []policy.Finding
+		for _, f := range findings[:n] {
+			if f.Exception == "" {
+				open = append(open, f)
+			} else {
+				waived = append(waived, f)
+			}
+		}
+		groups = append(groups, append(open, waived...))
+		findings = findings[n:]
+	}
+	return groups
+}
+
+// exceptions say what became of those of the policy. One that was used stands with
+// its findings; here is how many it waived. Those that nothing needed are told when
+// asked.
+func (p *printer) exceptions(o Outcome) {
+	if !p.style.Verbose {
+		o.Exceptions = slices.DeleteFunc(slices.Clone(o.Exceptions), func(e policy.ExceptionUse) bool { return e.Status == "unused" })
+	}
+	for _, line := range exceptionLines(o) {
+		p.wrapped("  ", "    ", Printable(line))
+	}
+	p.block()
+}
+
+// exceptionLines are one line for each exception of the policy, in its order.
+func exceptionLines(o Outcome) []string {
+	var lines []string
+	for _, e := range o.Exceptions {
+		var narrowed []string
+		for _, field := range []struct{ name, value string }{
+			{"package", e.Package}, {"path", e.Path}, {"host", e.Host}, {"command", e.Command}, {"value", e.Value},
+		} {
+			if field.value != "" {
+				narrowed = append(narrowed, field.name+" "+field.value)
+			}
+		}
+		text := "exception " + e.Rule
+		if len(narrowed) > 0 {
+			text += " (" + strings.Join(narrowed, ", ") + ")"
+		}
+		switch e.Status {
+		case "used":
+			text += " waived " + plural(e.Findings, "finding")
+		case "expired":
+			text += fmt.Sprintf(" expired on %s and waived nothing; it would have waived %s", e.Expires.UTC().Format(time.DateOnly), plural(e.Findings, "finding"))
+		default:
+			text += " was not used"
+		}
+		lines = append(lines, text+": "+e.Reason)
+	}
+	return lines
 }
 
 func sameRule(a, b policy.Finding) bool {
@@ -329,12 +391,29 @@ func (p *printer) steps(o Outcome) {
 		}
 		p.notEvaluated(s)
 		if p.style.Verbose {
+			p.signed(s)
 			for _, a := range s.Attestations {
 				p.line("      %-8s %s %s", a.Status, Printable(a.Type), Printable(a.Reason))
 			}
 		}
 	}
 	p.block()
+}
+
+// signed says whose signature was accepted, and since when it is known to exist.
+func (p *printer) signed(s policy.StepResult) {
+	if s.Functionary == "" {
+		return
+	}
+	who := "key " + s.Functionary
+	if s.Certificate != "" {
+		who = s.Certificate + ", " + who
+	}
+	when := "no trusted authority vouches for the time"
+	if s.SignedAt != "" {
+		when = "time stamp " + s.SignedAt
+	}
+	p.wrapped("      signed   ", "               ", Printable("by "+who+"; "+when))
 }
 
 func (p *printer) notEvaluated(s policy.StepResult) {

@@ -7,8 +7,9 @@ import data.pip_witness.lib.text
 
 import rego.v1
 
-# normal(address) is an IP address without zone; IPv4 inside IPv6 is IPv4.
-normal(address) := trim_prefix(lower(split(address, "%")[0]), "::ffff:")
+# normal(address) is an IP address without zone; IPv4 inside IPv6 is IPv4. What is
+# no text is undefined.
+normal(address) := trim_prefix(lower(split(address, "%")[0]), "::ffff:") if is_string(address)
 
 # scope(address) is loopback, private, link-local, multicast or public, for an
 # address as normal gives it. What is no IP address counts as public.
@@ -68,7 +69,7 @@ contacts contains contact if {
 		"address": address,
 		"port": port,
 		"scope": scope(address),
-		"hostname": object.get(c, "hostname", ""),
+		"hostname": word(c, "hostname"),
 		"syscall": c.syscall,
 		"weak": _weak(c, address),
 		"role": process.role(proc),
@@ -91,7 +92,7 @@ allowed_hosts contains lower(flow.hostname) if {
 	some proc in input.processes
 	some flow in proc.network.flows
 	relayed(proc, flow)
-	object.get(flow, "hostname", "") != ""
+	word(flow, "hostname") != ""
 }
 
 _allowed(proc, address, port) if _passed_on(proc, address, port)
@@ -105,15 +106,33 @@ _passed_on(proc, address, port) if {
 	flow.port == port
 }
 
-# peer(contact) names a peer in a message.
-peer(contact) := sprintf("%s port %v", [text.safe(contact.address), contact.port]) if contact.hostname == ""
+# word(thing, key) is the text at key, empty where there is none.
+word(thing, key) := thing[key] if is_string(thing[key])
 
-peer(contact) := sprintf(
-	"%s (%s) port %v",
-	[text.safe(contact.hostname), text.safe(contact.address), contact.port],
-) if {
+word(thing, key) := "" if not _has_word(thing, key)
+
+# A call with a missing field is undefined also behind not.
+_has_word(thing, key) if is_string(thing[key])
+
+# peer(contact) names a peer in a message, in the form of exceptions: HOST:PORT.
+peer(contact) := _place(contact.address, contact.port) if contact.hostname == ""
+
+peer(contact) := sprintf("%s:%v (%s)", [
+	_host(contact.hostname),
+	contact.port,
+	_host(contact.address),
+]) if {
 	contact.hostname != ""
 }
+
+_place(address, port) := sprintf("%s:%v", [_host(address), port]) if not contains(address, ":")
+
+_place(address, port) := sprintf("[%s]:%v", [_host(address), port]) if contains(address, ":")
+
+# Whatever is no name and no address is quoted.
+_host(name) := name if regex.match(`^[0-9A-Za-z._:-]{1,253}$`, name)
+
+_host(name) := sprintf("\"%s\"", [text.safe(name)]) if not regex.match(`^[0-9A-Za-z._:-]{1,253}$`, name)
 
 _gateway(address, port) if sprintf("%s:%d", [address, port]) == input.coverage.sandbox.gateway
 
@@ -121,9 +140,16 @@ _gateway(address, port) := false if {
 	not sprintf("%s:%d", [address, port]) == input.coverage.sandbox.gateway
 }
 
+# importing is true for the evidence of an import, where the first process runs the
+# package in itself.
+importing if input.processes[0].role == "import-harness"
+
 # sinkhole is true where everything that is sent to other machines is received
 # and recorded.
-sinkhole if input.coverage.sandbox.resolver != ""
+sinkhole if {
+	is_string(input.coverage.sandbox.resolver)
+	input.coverage.sandbox.resolver != ""
+}
 
 # resolvers are addresses of name servers: the sandbox's own, or those that the
 # installer itself asked.
@@ -175,6 +201,14 @@ _sent(proc, address, port) if {
 	flow.protocol == "udp"
 	normal(flow.address) == address
 	flow.port == port
+}
+
+# Questions to a name server are told from other datagrams.
+_sent(proc, address, port) if {
+	some lookup in proc.network.dnsLookups
+	lookup.serverPort == port
+	word(lookup, "query") != ""
+	normal(lookup.serverAddress) == address
 }
 
 _weak(c, address) if _probe(c, address)
@@ -234,8 +268,47 @@ _waits("listen", _)
 
 _waits("bind", port) if port != 0
 
+# orders are questions of package code for records that hold free text. The C
+# library asks for addresses and services only.
+orders contains question if {
+	some proc in input.processes
+	process.role(proc) != "installer"
+	some lookup in proc.network.dnsLookups
+	lookup.type in network.record_types.free_text
+	question := {"name": lookup.query, "type": lookup.type, "process": process.describe(proc)}
+}
+
+# index_hosts are the hosts of the indexes of this run: those that the installer
+# knows, and those from which the installed files came. An index on this machine is
+# none: its name stands for much else.
+index_hosts contains host if {
+	some host in _index_hosts
+	scope(host) != "loopback"
+	host != "localhost"
+}
+
+_index_hosts contains lower(host) if {
+	some host in input.coverage.sandbox.indexHosts
+	is_string(host)
+}
+
+_index_hosts contains found[1] if {
+	some dist in _installed
+	some file in dist.files
+	some key in ["url", "index"]
+	is_string(file[key])
+	some found in regex.find_all_string_submatch_n(`^[a-z]+://(?:[^/@]*@)?([^/:@]+)`, lower(file[key]), 1)
+}
+
+_installed contains dist if some dist in input["pip-install"].packages
+
+_installed contains dist if {
+	some step in input.steps
+	some dist in step["pip-install"].packages
+}
+
 # tunnels are the domains below which name queries carry encoded data, with the
-# number of queries: three with a long encoded label, or ten that differ in one.
+# number of queries: three with a long encoded label, or ten different names.
 tunnels[domain] := count(names) if {
 	some domain, names in _queries
 	_tunnel(names)
@@ -246,7 +319,9 @@ _queries := object.union_n([{_domain(name): {name: true}} | some name in _query_
 
 _query_names contains trim_suffix(lower(lookup.query), ".") if {
 	some proc in input.processes
+	process.role(proc) != "installer"
 	some lookup in proc.network.dnsLookups
+	is_string(lookup.query)
 }
 
 # The last two labels stand for the registrable domain: a list of public
@@ -260,10 +335,9 @@ _domain(name) := name if not contains(name, ".")
 
 _tunnel(names) if count([name | some name, _ in names; _encoded(name)]) >= 3
 
-_tunnel(names) if {
-	count(names) >= 10
-	count([name | some name, _ in names; regex.match(`[0-9a-z]{16,}`, name)]) >= 10
-}
+# Nothing that is installed or imported has a use for ten hosts of one domain;
+# addresses are looked up backwards below arpa.
+_tunnel(names) if count([name | some name, _ in names; not endswith(name, ".arpa")]) >= 10
 
 _encoded(name) if regex.match(`(^|\.)[^.]{40,}\.`, name)
 

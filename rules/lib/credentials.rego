@@ -11,10 +11,9 @@ import rego.v1
 # accesses are reads, listings and attempts of credential paths by processes
 # that have no business with them. attempt is true when nothing was read.
 accesses contains access if {
-	some path, order in _watched
-	some index, proc in input.processes
-	_opened(index, proc, path)
-	entry := table.entries[order]
+	some [index, path] in _opened
+	proc := input.processes[index]
+	entry := table.entries[_watched[path]]
 	not _exempt(proc, entry)
 	severity := _severity(proc, path, entry)
 	access := {
@@ -22,8 +21,8 @@ accesses contains access if {
 		"severity": severity,
 		"what": entry.what,
 		"path": path,
-		"attempt": _attempt(proc, path),
-		"pid": proc.processid,
+		"attempt": _attempt(index, path),
+		"pid": object.get(proc, "processid", 0),
 		"process": process.describe(proc),
 	}
 }
@@ -39,23 +38,52 @@ message(access, rule, why) := sprintf(
 	[access.severity, rule, access.process, verb(access), text.safe(access.path), access.what, why],
 )
 
-_opened(_, proc, path) if proc.openedfiles[path]
+# messages(rule, why) are the findings of one family.
+messages(rule, why) := text.few({message(access, rule, why) |
+	some access in accesses
+	access.rule == rule
+})
 
-_opened(index, _, path) if [index, path] in opens.directories
+# Which process opened which of them. Honest runs have few of these paths and many
+# files, which are not looked at one by one then; a hostile one may have it the other
+# way round.
+_opened contains [index, path] if {
+	count(_watched) <= _few_paths
+	some path, _ in _watched
+	some index, proc in input.processes
+	proc.openedfiles[path]
+}
 
-_attempt(proc, path) if not _read(proc, path)
+_opened contains [index, path] if {
+	count(_watched) > _few_paths
+	some index, proc in input.processes
+	some path, _ in proc.openedfiles
+	_watched[path] >= 0
+}
 
-_attempt(proc, path) := false if _read(proc, path)
+_opened contains [index, path] if {
+	some [index, path] in opens.directories
+	_watched[path] >= 0
+}
+
+_few_paths := 500
+
+_attempt(index, path) if not _read(index, path)
+
+_attempt(index, path) := false if _read(index, path)
 
 # A digest says that the content was there.
-_read(proc, path) if {
-	some digest in proc.openedfiles[path]
+_read(index, path) if {
+	some digest in input.processes[index].openedfiles[path]
 	digest != ""
 }
 
-_read(proc, path) if {
+_read(index, path) if [index, path] in _opened_well
+
+_opened_well contains [index, o.path] if {
+	some index, proc in input.processes
 	some o in proc.fileOps.opens
-	o.path == path
+	_watched[o.path] >= 0
 	object.get(o, "errno", "") == ""
 }
 
@@ -91,7 +119,11 @@ _prefixes := {sprintf("/%s/", [first]) | some first, _ in _absolute} | {sprintf(
 
 _homes contains "/root"
 
-_homes contains input.coverage.sandbox.home if startswith(input.coverage.sandbox.home, "/")
+_homes contains home if {
+	home := input.coverage.sandbox.home
+	is_string(home)
+	startswith(home, "/")
+}
 
 # By first element below a home directory, and below the root: pattern → number
 # of its entry. union_n merges one level down, in one pass.
@@ -196,7 +228,7 @@ _severity(_, path, entry) := "MEDIUM" if _project_file(path, entry)
 
 _own(proc, path) if {
 	startswith(path, "/proc/")
-	split(path, "/")[2] in {format_int(proc.processid, 10), "self", "thread-self"}
+	split(path, "/")[2] in {sprintf("%v", [proc.processid]), "self", "thread-self"}
 }
 
 _project_file(path, entry) if {
@@ -211,6 +243,7 @@ _exempt(proc, entry) if {
 }
 
 _exempt(proc, entry) if {
+	is_string(proc.program)
 	process.base(proc.program) in entry.readers
 	not process.writable(proc.program)
 }

@@ -26,6 +26,10 @@ customization(path) if {
 	regex.match(`^/(sitecustomize|usercustomize)(\.[^/]*|/__init__\.[^/]*)$`, trim_prefix(path, directory))
 }
 
+# compiled(path) is true for caches beside modules: of the interpreter, NAME.pyc and what it
+# is called while it is written, and of compilers for Python.
+compiled(path) if regex.match(`/__pycache__(/[^/]+\.(pyc|nbi|nbc)([.0-9a-z_-]*)?)?$`, path)
+
 # user_site(path) is true below the site directory of the user's home.
 user_site(path) if regex.match(`^/.*/\.local/lib/python3[^/]*/site-packages/`, path)
 

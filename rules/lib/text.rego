@@ -41,3 +41,26 @@ _clip(s) := clipped if {
 	count(s) > _longest
 	clipped := sprintf("%s...%s", [substring(s, 0, 150), substring(s, count(s) - 40, -1)])
 }
+
+# few(messages) are messages, of each severity and id at most 100, and how many more
+# there are: a package chooses how many files and peers it has. The sum names no
+# path and no host, so that no exception for one of them waives the others.
+few(messages) := messages if count(messages) <= _most
+
+few(messages) := union({_shortened(kind, object.keys(same)) | some kind, same in _kinds(messages)}) if {
+	count(messages) > _most
+}
+
+_most := 100
+
+_kinds(messages) := object.union_n([{concat(":", array.slice(split(message, ":"), 0, 2)): {message: true}} |
+	some message in messages
+])
+
+_shortened(_, same) := same if count(same) <= _most
+
+_shortened(kind, same) := kept | {more} if {
+	count(same) > _most
+	kept := {message | some message in array.slice(sort(same), 0, _most)}
+	more := sprintf("%s: the same of %d more files, peers or commands", [kind, count(same) - _most])
+}
