@@ -259,6 +259,17 @@ func (g *Gateway) Indexes() []string {
 	return names
 }
 
+// FindLinks are those of [Gateway.Indexes] that are no indexes.
+func (g *Gateway) FindLinks() []string {
+	var names []string
+	for _, s := range g.sources {
+		if s.kind == kindLinks {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
 // Serve answers connections of l, which it closes, until ctx ends or the
 // gateway is closed. When it returns every request has ended, so that the
 // records are final. It returns nil when it was asked to end.
