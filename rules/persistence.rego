@@ -11,6 +11,7 @@ package pip_witness.persistence # regal ignore:file-length
 
 import data.pip_witness.indicators.persistence as table
 import data.pip_witness.lib.coverage
+import data.pip_witness.lib.distributions
 import data.pip_witness.lib.process
 import data.pip_witness.lib.programs
 import data.pip_witness.lib.text
@@ -479,7 +480,7 @@ _called(name) := regex.replace(name, `[0-9]+(\.[0-9]+)*$`, "")
 
 _installed_known if is_array(input["pip-install"].packages)
 
-_installed contains lower(regex.replace(dist.name, `[-_.]+`, "-")) if {
+_installed contains distributions.normal(dist.name) if {
 	some dist in input["pip-install"].packages
 	is_string(dist.name)
 }

@@ -10,6 +10,7 @@ package pip_witness.user_ioc
 
 import data.pip_witness.indicators.own
 import data.pip_witness.lib.coverage
+import data.pip_witness.lib.distributions
 import data.pip_witness.lib.indicators
 import data.pip_witness.lib.releases
 import data.pip_witness.lib.text
@@ -154,11 +155,11 @@ _stated(hit) := object.get(own.indicators[hit.order], "reason", "")
 _names(value, release) if {
 	parts := split(value, "==")
 	count(parts) == 2
-	releases.normal_name(trim_space(parts[0])) == releases.normal_name(release.name)
+	distributions.normal(trim_space(parts[0])) == distributions.normal(release.name)
 	releases.normal_version(trim_space(parts[1])) == releases.normal_version(release.version)
 }
 
 _names(value, release) if {
 	not contains(value, "==")
-	releases.normal_name(trim_space(value)) == releases.normal_name(release.name)
+	distributions.normal(trim_space(value)) == distributions.normal(release.name)
 }

@@ -74,7 +74,7 @@ contacts contains contact if {
 		"weak": _weak(c, address),
 		"role": process.role(proc),
 		"process": process.describe(proc),
-		"gateway": _gateway(address, port),
+		"gateway": gateway(address, port),
 		"allowed": _allowed(proc, address, port),
 	}
 }
@@ -134,9 +134,10 @@ _host(name) := name if regex.match(`^[0-9A-Za-z._:-]{1,253}$`, name)
 
 _host(name) := sprintf("\"%s\"", [text.safe(name)]) if not regex.match(`^[0-9A-Za-z._:-]{1,253}$`, name)
 
-_gateway(address, port) if sprintf("%s:%d", [address, port]) == input.coverage.sandbox.gateway
+# gateway(address, port) says whether that is the sandbox's own index.
+gateway(address, port) if sprintf("%s:%d", [address, port]) == input.coverage.sandbox.gateway
 
-_gateway(address, port) := false if {
+gateway(address, port) := false if {
 	not sprintf("%s:%d", [address, port]) == input.coverage.sandbox.gateway
 }
 

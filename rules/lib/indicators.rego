@@ -164,15 +164,11 @@ _peer(proc, contact) := {
 	"process": process.describe(proc),
 	"role": process.role(proc),
 	"how": "contacted",
-	"gateway": _gateway(sprintf("%s:%v", [address, port])),
+	"gateway": connections.gateway(address, port),
 } if {
 	address := connections.normal(contact.address)
 	port := object.get(contact, "port", 0)
 }
-
-_gateway(endpoint) if endpoint == object.get(input, ["coverage", "sandbox", "gateway"], "")
-
-_gateway(endpoint) := false if not endpoint == object.get(input, ["coverage", "sandbox", "gateway"], "")
 
 # runs are the programs that were run, or would have been: a program that is not
 # there says as much about whoever asked for it. The command line of the harness is

@@ -2,13 +2,11 @@
 package pip_witness.lib.releases
 
 import data.pip_witness.indicators.compromised_releases
+import data.pip_witness.lib.distributions
 import data.pip_witness.lib.opens
 import data.pip_witness.lib.process
 
 import rego.v1
-
-# normal_name(name) is a name as PEP 503 compares them.
-normal_name(name) := regex.replace(lower(name), `[-_.]+`, "-")
 
 # normal_version(version) is a version without what PEP 440 ignores: a leading v, and
 # zeros at the end of the release.
@@ -16,7 +14,7 @@ normal_version(version) := regex.replace(trim_prefix(lower(version), "v"), `^([0
 
 # known(name, version) are the entries of the list that this release matches.
 known(name, version) := {entry |
-	some order, _ in _by_name[normal_name(name)]
+	some order, _ in _by_name[distributions.normal(name)]
 	entry := compromised_releases.releases[order]
 	some listed in entry.versions
 	_same(listed, version)
@@ -26,7 +24,7 @@ _same("*", _)
 
 _same(listed, version) if normal_version(listed) == normal_version(version)
 
-_by_name := object.union_n([{normal_name(entry.name): {order: true}} |
+_by_name := object.union_n([{distributions.normal(entry.name): {order: true}} |
 	some order, entry in compromised_releases.releases
 ])
 
