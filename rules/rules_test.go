@@ -4,23 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/format"
-	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
-	"github.com/open-policy-agent/opa/v1/tester"
 	"go.yaml.in/yaml/v3"
 
+	"pip-witness/internal/suite"
 	"pip-witness/policy"
 )
 
@@ -93,48 +88,28 @@ func compiled(t testing.TB) *ast.Compiler {
 }
 
 func TestRego(t *testing.T) {
-	store := inmem.NewFromObjectWithOpts(data(t), inmem.OptReturnASTValuesOnRead(true))
-	ctx := t.Context()
-	txn, err := store.NewTransaction(ctx, storage.TransactionParams{})
+	compiled(t)
+	report, err := suite.Run(t.Context(), suite.Options{Files: os.DirFS("."), Shipped: FS, Timeout: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := parsed(t)
-	coverage := cover.New()
-	compiler := ast.NewCompiler().WithStrict(true).WithEnablePrintStatements(true)
-	results, err := tester.NewRunner().SetCompiler(compiler).SetStore(store).SetModules(modules).
-		RaiseBuiltinErrors(true).SetTimeout(2*time.Minute).SetCoverageQueryTracer(coverage).CapturePrintOutput(true).RunTests(ctx, txn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := 0
-	for r := range results {
-		ran++
-		t.Run(path.Base(r.Location.File)+"/"+r.Name, func(t *testing.T) {
-			if !r.Pass() {
-				t.Errorf("%s: %s %v %s", r.Location, r, r.Error, r.Output)
+	for _, r := range report.Tests {
+		t.Run(path.Base(r.File)+"/"+r.Name, func(t *testing.T) {
+			if r.Status != "pass" {
+				t.Errorf("%s:%d: %s %s", r.File, r.Line, r.Status, r.Detail)
 			}
 		})
 	}
-	if ran == 0 {
-		t.Fatal("no Rego test ran")
-	}
-	report := coverage.Report(modules)
-	covered, missed := 0, 0
-	for _, name := range slices.Sorted(maps.Keys(report.Files)) {
-		if strings.HasSuffix(name, "_test.rego") {
-			continue
-		}
-		f := report.Files[name]
-		covered, missed = covered+f.CoveredLines, missed+f.NotCoveredLines
-		for _, r := range f.NotCovered {
-			t.Logf("%s: lines %d to %d are not reached by a test", name, r.Start.Row, r.End.Row)
+	lines := 0
+	for _, f := range report.Files {
+		lines += f.Covered + f.Missed
+		if f.Missed > 0 {
+			t.Logf("%s: lines %s are not reached by a test", f.File, strings.Join(f.Ranges, ", "))
 		}
 	}
-	share := 100 * float64(covered) / float64(max(1, covered+missed))
-	t.Logf("%d Rego tests reach %.1f %% of %d lines", ran, share, covered+missed)
-	if share < wantCoverage {
-		t.Errorf("the Rego tests reach %.1f %% of the lines, want %.1f %%", share, wantCoverage)
+	t.Logf("%d Rego tests reach %.1f %% of %d lines", len(report.Tests), report.Share(), lines)
+	if report.Share() < wantCoverage {
+		t.Errorf("the Rego tests reach %.1f %% of the lines, want %.1f %%", report.Share(), wantCoverage)
 	}
 }
 
