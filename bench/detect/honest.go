@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"pip-witness/internal/pypi"
 )
 
 // Forms that a package is checked in.
@@ -103,7 +105,7 @@ func (s settings) checkHonest(ctx context.Context, l line, p honestPackage) (_ l
 	l.Rules, l.Modules = s.fired(j.Findings)
 	l.judge(s.catalogue, j.Findings)
 	for _, installed := range j.Packages {
-		if normalised(installed.Name) == normalised(p.name) {
+		if pypi.Normalize(installed.Name) == pypi.Normalize(p.name) {
 			l.Version = installed.Version
 		}
 	}

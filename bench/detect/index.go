@@ -15,6 +15,7 @@ import (
 
 	"pip-witness/internal/provenance"
 	"pip-witness/internal/provenance/sigstoretest"
+	"pip-witness/internal/pypi"
 )
 
 // indexes serves the package indexes of one scenario on loopback.
@@ -90,17 +91,12 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// normalised is the form of a project's name in addresses (PEP 503).
-func normalised(name string) string {
-	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
-}
-
 func (x *indexes) projectPage(w http.ResponseWriter, r *http.Request, index, project string) {
 	var files []map[string]any
 	var versions []string
 	for _, listed := range x.project.Indexes[index] {
 		built, ok := x.files[listed.Dist]
-		if !ok || normalised(built.project) != normalised(project) {
+		if !ok || pypi.Normalize(built.project) != pypi.Normalize(project) {
 			continue
 		}
 		files = append(files, x.entry(index, listed, built))
@@ -113,7 +109,7 @@ func (x *indexes) projectPage(w http.ResponseWriter, r *http.Request, index, pro
 	slices.Sort(versions)
 	w.Header().Set("Content-Type", simpleJSON)
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"meta": map[string]any{"api-version": "1.3"}, "name": normalised(project), "versions": slices.Compact(versions), "files": files,
+		"meta": map[string]any{"api-version": "1.3"}, "name": pypi.Normalize(project), "versions": slices.Compact(versions), "files": files,
 	})
 }
 
