@@ -235,11 +235,7 @@ func newDBStatus(s streams) *cobra.Command {
 			defer d.Close()
 			status := databaseStatus{Path: path, Written: d.Written.UTC().Truncate(time.Second), AgeDays: age(d.Facts().Newest, time.Now()), Facts: d.Facts()}
 			if format == "json" {
-				data, err := json.MarshalIndent(status, "", "  ")
-				if err != nil {
-					return fmt.Errorf("marshal status: %w", err)
-				}
-				return emit(s, "", append(data, '\n'))
+				return emitJSON(s, status)
 			}
 			return emit(s, "", []byte(status.text()))
 		},

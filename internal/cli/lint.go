@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -132,30 +132,27 @@ func readerBeside(file string) func(string) ([]byte, error) {
 }
 
 func showComplaints(s streams, found []policy.Complaint, format string) error {
-	failed := 0
+	var err error
+	if format == "json" {
+		err = emitJSON(s, append([]policy.Complaint{}, found...))
+	} else {
+		err = emit(s, "", []byte(complaintText(found)))
+	}
+	if slices.ContainsFunc(found, func(c policy.Complaint) bool { return c.Level == policy.LevelError }) {
+		return errors.Join(err, exit(policy.ExitFail))
+	}
+	return err
+}
+
+func complaintText(found []policy.Complaint) string {
 	var text strings.Builder
 	line := printer(&text)
 	for _, c := range found {
-		if c.Level == policy.LevelError {
-			failed++
-		}
 		place := c.File
 		if c.Line > 0 {
 			place = fmt.Sprintf("%s:%d", c.File, c.Line)
 		}
 		line("%s: %s: %s", report.Printable(place), c.Level, report.Printable(strings.ReplaceAll(c.Text, "\n", " ")))
 	}
-	if format == "json" {
-		data, err := json.MarshalIndent(append([]policy.Complaint{}, found...), "", "  ")
-		if err != nil {
-			return fmt.Errorf("write complaints: %w", err)
-		}
-		text.Reset()
-		text.Write(append(data, '\n'))
-	}
-	err := emit(s, "", []byte(text.String()))
-	if failed > 0 {
-		return errors.Join(err, exit(policy.ExitFail))
-	}
-	return err
+	return text.String()
 }

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,11 +43,7 @@ each of them, its rules with their severity, and the evidence that they need.`,
 				return err
 			}
 			if format == "json" {
-				data, err := json.MarshalIndent(modules, "", "  ")
-				if err != nil {
-					return fmt.Errorf("write the list: %w", err)
-				}
-				return emit(s, "", append(data, '\n'))
+				return emitJSON(s, modules)
 			}
 			return emit(s, "", []byte(listText(modules)))
 		},

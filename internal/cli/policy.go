@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,6 +41,15 @@ func emit(s streams, path string, data []byte) error {
 		return fmt.Errorf("write the output: %w", err)
 	}
 	return nil
+}
+
+// emitJSON writes a value to standard output, indented.
+func emitJSON(s streams, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the output: %w", err)
+	}
+	return emit(s, "", append(data, '\n'))
 }
 
 func newPolicyInit(s streams) *cobra.Command {

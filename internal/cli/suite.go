@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,14 +70,11 @@ func showSuite(s streams, r suite.Report, dir, format string, verbose bool, leas
 		code = policy.ExitFail
 	}
 	if format == "json" {
-		data, err := json.MarshalIndent(struct {
+		err := emitJSON(s, struct {
 			suite.Report
 			Share float64 `json:"share"`
-		}{r, r.Share()}, "", "  ")
+		}{r, r.Share()})
 		if err != nil {
-			return fmt.Errorf("write the tests: %w", err)
-		}
-		if err := emit(s, "", append(data, '\n')); err != nil {
 			return err
 		}
 		return exit(code)
