@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
+
 	"pip-witness/evidence"
 	"pip-witness/internal/pypi"
 )
@@ -340,7 +342,7 @@ func likeHost(host string, own []string) string {
 		}
 	}
 	for _, o := range own {
-		if d := lastLabels(o); len(d) >= 8 && distance(domain, d, near) <= near {
+		if d := lastLabels(o); len(d) >= 8 && max(len(d)-len(domain), len(domain)-len(d)) <= near && levenshtein.ComputeDistance(domain, d) <= near {
 			return o
 		}
 	}
@@ -350,29 +352,4 @@ func likeHost(host string, own []string) string {
 func lastLabels(host string) string {
 	labels := strings.Split(host, ".")
 	return strings.Join(labels[max(0, len(labels)-2):], ".")
-}
-
-// distance is the number of letters to insert, remove or replace, or limit+1 when
-// there are more.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit || len(a) > 253 { // the longest name of a host
-		return limit + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return min(row[len(b)], limit+1)
 }
