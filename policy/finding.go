@@ -171,31 +171,43 @@ func (e Exception) matchesPackage(m Message, installed []string) bool {
 	return len(installed) > 0 && (e.Path != "" || e.Host != "" || e.Command != "" || e.Value != "")
 }
 
+// part is a piece of a message: outside quotes, or what stands within a pair of them.
+type part struct {
+	text   string
+	quoted bool
+	ended  bool // the second quote is there
+}
+
+// quotedText is a quoted text, whose end may be missing; a backslash takes the meaning
+// of what follows it.
+var quotedText = regexp.MustCompile(`(?s)^"((?:[^"\\]|\\.)*\\?)("?)`)
+
+// parts splits a message at its double quotes.
+func parts(text string) []part {
+	var out []part
+	for text != "" {
+		start := strings.IndexByte(text, '"')
+		if start < 0 {
+			return append(out, part{text: text})
+		}
+		groups := quotedText.FindStringSubmatch(text[start:])
+		out = append(out, part{text: text[:start]}, part{text: groups[1], quoted: true, ended: groups[2] != ""})
+		text = text[start+len(groups[0]):]
+	}
+	return out
+}
+
+// escaped is a backslash and what it takes the meaning of.
+var escaped = regexp.MustCompile(`(?s)\\(.?)`)
+
 // quotedTexts are the texts in double quotes, in order, unescaped; an end that is
 // missing ends the last one.
 func quotedTexts(text string) []string {
 	var out []string
-	var b strings.Builder
-	inside, escaped := false, false
-	for _, r := range text {
-		switch {
-		case !inside:
-			inside = r == '"'
-		case escaped:
-			b.WriteRune(r)
-			escaped = false
-		case r == '\\':
-			escaped = true
-		case r == '"':
-			out = append(out, b.String())
-			b.Reset()
-			inside = false
-		default:
-			b.WriteRune(r)
+	for _, p := range parts(text) {
+		if p.quoted {
+			out = append(out, escaped.ReplaceAllString(p.text, "$1"))
 		}
-	}
-	if inside {
-		out = append(out, b.String())
 	}
 	return out
 }
@@ -217,32 +229,22 @@ func first(text string, is func(string) bool) string {
 	return ""
 }
 
-// messageWords are the words of a message, without what stands around them. A quoted text is
-// one word: shipped modules quote what a package chose, which must not bring words
-// of its own into the sentence.
+// messageWords are the words of a message, without what stands around them. A quoted
+// text is one word: shipped modules quote what a package chose, which must not bring
+// words of its own into the sentence.
 func messageWords(text string) []string {
 	var out []string
-	for text != "" {
-		start := strings.IndexByte(text, '"')
-		if start < 0 {
-			start = len(text)
+	for _, p := range parts(text) {
+		if p.quoted && p.ended {
+			out = append(out, p.text)
+			continue
 		}
-		for _, word := range strings.Fields(text[:start]) {
+		for _, word := range strings.Fields(p.text) {
 			out = append(out, strings.TrimRight(strings.Trim(word, "'`()<>{},;"), ".:"))
-		}
-		text = text[start:]
-		if groups := quotedText.FindStringSubmatch(text); groups != nil {
-			out = append(out, groups[1])
-			text = text[len(groups[0]):]
-		} else if text != "" {
-			text = text[1:] // a quote without an end
 		}
 	}
 	return out
 }
-
-// quotedText is a quoted text; a backslash takes the meaning of what follows it.
-var quotedText = regexp.MustCompile(`^"((?:[^"\\]|\\.)*)"`)
 
 func isPath(word string) bool { return strings.HasPrefix(word, "/") }
 
