@@ -26,7 +26,7 @@ func TestRulePages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound, err := policy.Bindings(policy.Builtin())
+	bound, err := catalogue.Bindings(policy.Builtin())
 	if err != nil {
 		t.Fatal(err)
 	}

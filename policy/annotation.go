@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -186,6 +187,30 @@ type Binding struct {
 	Attestation string `json:"attestation"`
 	// Reads are the steps that the step reads, sorted.
 	Reads []string `json:"reads,omitempty"`
+	// Through is the module that is bound there and asks this one; empty for the
+	// module itself.
+	Through string `json:"through,omitempty"`
+}
+
+// Bindings are those of [Bindings] and, of a module that other shipped ones use, the
+// steps at which only those are bound.
+func (c *Catalogue) Bindings(src []byte) (map[string][]Binding, error) {
+	bound, err := Bindings(src)
+	if err != nil {
+		return nil, err
+	}
+	direct := maps.Clone(bound)
+	for _, user := range c.Names() {
+		for name := range c.imports(user) {
+			for _, b := range direct[user] {
+				if !slices.ContainsFunc(bound[name], func(o Binding) bool { return o.Step == b.Step }) {
+					b.Through = user
+					bound[name] = append(bound[name], b)
+				}
+			}
+		}
+	}
+	return bound, nil
 }
 
 // Bindings are the places at which a policy's source binds modules, by the name or

@@ -41,11 +41,7 @@ func explain(text *strings.Builder, asked string, style report.Style) error {
 	if strings.EqualFold(strings.TrimSpace(asked), exceptionTopic) {
 		return report.ExceptionText(text, style)
 	}
-	pages, err := shippedPages()
-	if err != nil {
-		return err
-	}
-	bound, err := policy.Bindings(policy.Builtin())
+	pages, bound, err := shippedPages(policy.Builtin())
 	if err != nil {
 		return err
 	}

@@ -55,13 +55,9 @@ each of them, its rules with their severity, and the evidence that they need.`,
 
 // listed are the named modules, all when none is named.
 func listed(names []string, src []byte) ([]listedModule, error) {
-	pages, err := shippedPages()
+	pages, bound, err := shippedPages(src)
 	if err != nil {
 		return nil, err
-	}
-	bound, err := policy.Bindings(src)
-	if err != nil {
-		return nil, badInput(err)
 	}
 	byName := map[string]listedModule{}
 	var known []string
@@ -106,7 +102,11 @@ func listText(modules []listedModule) string {
 		switch {
 		case len(m.Bound) > 0:
 			for _, b := range m.Bound {
-				line("  asked at step %s about %s", b.Step, b.Attestation)
+				through := ""
+				if b.Through != "" {
+					through = " through " + b.Through
+				}
+				line("  asked at step %s about %s%s", b.Step, b.Attestation, through)
 			}
 		case m.Attestation != "":
 			line("  asked only where a policy binds it, to %s", m.Attestation)

@@ -15,22 +15,31 @@ func shippedRules() func() map[string]policy.Rule { return sync.OnceValue(readRu
 // module tests: an outcome is rendered nevertheless.
 func readRules() map[string]policy.Rule {
 	found := map[string]policy.Rule{}
-	pages, err := shippedPages()
+	catalogue, err := policy.LoadCatalogue(rules.FS, nil)
 	if err != nil {
 		return found
 	}
-	for _, p := range pages {
-		for _, r := range p.Rules {
-			found[r.ID] = r
-		}
+	all, err := catalogue.Rules()
+	if err != nil {
+		return found
+	}
+	for _, r := range all {
+		found[r.ID] = r
 	}
 	return found
 }
 
-func shippedPages() ([]policy.Page, error) {
+// shippedPages are the pages of the shipped modules, and where a policy's source asks
+// each of them.
+func shippedPages(src []byte) ([]policy.Page, map[string][]policy.Binding, error) {
 	catalogue, err := policy.LoadCatalogue(rules.FS, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return catalogue.Pages()
+	bound, err := catalogue.Bindings(src)
+	if err != nil {
+		return nil, nil, badInput(err)
+	}
+	pages, err := catalogue.Pages()
+	return pages, bound, err
 }

@@ -110,7 +110,11 @@ func techniques(r policy.Rule, separator string) string {
 func places(p policy.Page, bound []policy.Binding) string {
 	var all []string
 	for _, b := range bound {
-		all = append(all, b.Step+": "+b.Attestation)
+		place := b.Step + ": " + b.Attestation
+		if b.Through != "" {
+			place += " (through " + b.Through + ")"
+		}
+		all = append(all, place)
 	}
 	switch {
 	case len(all) > 0:
