@@ -321,7 +321,10 @@ test_index_by_name if {
 		]}})]),
 		{
 			"coverage": object.union(fixture.coverage, {"sandbox": {"indexHosts": ["packages.example", "localhost"]}}),
-			"pip-install": {"packages": [{"name": "demo", "files": [{"url": "https://files.example/demo.whl"}]}]},
+			"pip-install": {"packages": [{"name": "demo", "files": [{
+				"url": "https://files.example/demo.whl",
+				"index": "https://packages.example/simple",
+			}]}]},
 		},
 	)
 	messages := network_exfiltration.deny with input as indexed
@@ -331,6 +334,11 @@ test_index_by_name if {
 		{"steps": {"pip-install": {"pip-install": {"packages": [{"files": [{"index": "http://10.9.9.9/simple"}]}]}}}},
 	)
 	"CRITICAL:NET_NONPIP_INDEX" in fixture.findings(network_exfiltration.deny) with input as by_address
+	direct := object.union(
+		fixture.install(_connecting("package-code", [fixture.connection("10.9.9.9", 443)])),
+		{"steps": {"pip-install": {"pip-install": {"packages": [{"files": [{"url": "http://10.9.9.9/demo.whl"}]}]}}}},
+	)
+	not "CRITICAL:NET_NONPIP_INDEX" in fixture.findings(network_exfiltration.deny) with input as direct
 }
 
 # At an import the module of the import says so.

@@ -296,6 +296,7 @@ _index_hosts contains lower(host) if {
 _index_hosts contains found[1] if {
 	some dist in _installed
 	some file in dist.files
+	word(file, "index") != "" # the host of a direct URL is no index
 	some key in ["url", "index"]
 	is_string(file[key])
 	some found in regex.find_all_string_submatch_n(`^[a-z]+://(?:[^/@]*@)?([^/:@]+)`, lower(file[key]), 1)
